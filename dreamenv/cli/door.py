@@ -1,0 +1,60 @@
+"""What every command shares: errors as one readable line, and the arguments that recur."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+USAGE_ERROR = 2
+"""Exit code of an error that is the caller's to mend."""
+
+
+class Door(TyperGroup):
+    """Says an error that is the caller's to mend in one line, and exits with 2.
+
+    Those are :class:`~dreamenv.errors.DreamenvError` (a ``ValueError`` too), other bad values, unknown
+    env ids, missing extras and files. Anything else is a bug and keeps its traceback.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        import gymnasium as gym
+
+        from dreamenv.errors import DreamenvError
+
+        try:
+            return super().invoke(ctx)
+        except (DreamenvError, ValueError, ImportError, OSError, gym.error.Error) as error:
+            if isinstance(error, BrokenPipeError) or (ctx.obj or {}).get("debug"):
+                raise
+            typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(USAGE_ERROR) from error
+
+
+def complete_dream(incomplete: str) -> list[str]:
+    """The shipped ids that begin so, for shell completion."""
+    from dreamenv.sources import shipped
+
+    return [name for name in shipped() if name.startswith(incomplete)]
+
+
+Dream = Annotated[
+    str,
+    typer.Argument(
+        metavar="DREAM",
+        help="A shipped id, a package's folder, or a hub id.",
+        autocompletion=complete_dream,
+        show_default=False,
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+
+
+def print_json(document: Any) -> None:
+    """Write a JSON document to standard output, for pipes."""
+    import json
+
+    json.dump(document, sys.stdout, indent=1)
+    sys.stdout.write("\n")

@@ -1,0 +1,168 @@
+"""What a package's ``config.json`` says, checked at the door.
+
+Data only: nothing in it names code. Preprocessing is a closed list of named steps.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+FORMAT_VERSION = 1
+Size = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class Strict(BaseModel):
+    """Unknown fields are errors, values do not change after construction."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ActionRepeat(Strict):
+    """Hold each action for ``times`` frames; rewards add up, and only the last frame is drawn."""
+
+    name: Literal["action_repeat"] = "action_repeat"
+    times: Annotated[int, Field(ge=1, le=64)]
+
+
+class Crop(Strict):
+    """Keep rows ``top:bottom`` and columns ``left:right`` of a frame, in pixels."""
+
+    name: Literal["crop"] = "crop"
+    top: Annotated[int, Field(ge=0, le=8192)] = 0
+    bottom: Annotated[int, Field(ge=1, le=8192)]
+    left: Annotated[int, Field(ge=0, le=8192)] = 0
+    right: Annotated[int, Field(ge=1, le=8192)]
+
+
+class Resize(Strict):
+    """Area-average a frame to ``height`` by ``width`` pixels."""
+
+    name: Literal["resize"] = "resize"
+    height: Annotated[int, Field(ge=4, le=512)]
+    width: Annotated[int, Field(ge=4, le=512)]
+
+
+class RescaleAction(Strict):
+    """Map [-1, 1] to [low, high] for each action, then cut to the env's own bounds."""
+
+    name: Literal["rescale_action"] = "rescale_action"
+    low: Annotated[list[float], Field(min_length=1, max_length=256)]
+    high: Annotated[list[float], Field(min_length=1, max_length=256)]
+
+
+PreprocessStep = Annotated[
+    ActionRepeat | Crop | Resize | RescaleAction, Field(discriminator="name")
+]
+
+
+class RealSpec(Strict):
+    """The real env, declared as data: which one, and how it is shown to model and policy."""
+
+    env_id: Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_./-]+$")]
+    """A registered Gymnasium id; module prefixes (``module:Id``) are refused."""
+    kwargs: dict[str, str | int | float | bool | None] = {}
+    preprocessing: Annotated[list[PreprocessStep], Field(max_length=32)] = []
+    max_episode_steps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Limit in decisions, after preprocessing; None leaves the env's own."""
+
+    @property
+    def frames_per_step(self) -> int:
+        """Real env steps behind one decision."""
+        repeats = [s.times for s in self.preprocessing if isinstance(s, ActionRepeat)]
+        return int(np.prod(repeats)) if repeats else 1
+
+
+class BoxAction(Strict):
+    """Continuous actions, each in [-1, 1]."""
+
+    type: Literal["box"] = "box"
+    size: Annotated[int, Field(ge=1, le=256)]
+
+    def space(self) -> gym.Space[Any]:
+        return gym.spaces.Box(-1.0, 1.0, (self.size,), np.float32)
+
+
+class DiscreteAction(Strict):
+    """One of ``n`` actions."""
+
+    type: Literal["discrete"] = "discrete"
+    n: Annotated[int, Field(ge=1, le=4096)]
+
+    def space(self) -> gym.Space[Any]:
+        return gym.spaces.Discrete(self.n)
+
+
+class DreamDefaults(Strict):
+    """The knobs a dream has unless told otherwise."""
+
+    temperature: float | tuple[float, float] = 1.0
+    termination: Literal["sample", "threshold", "none"] = "sample"
+    termination_temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Cut of ``termination="threshold"``, on the probability."""
+    horizon: Annotated[int, Field(ge=1, le=10_000_000)] = 1000
+    """Decisions after which an episode is truncated."""
+    starts: Literal["first", "any"] = "first"
+    """Start from states that began real episodes, or from any state of the bank."""
+
+    @field_validator("temperature")
+    @classmethod
+    def _temperature(cls, value: float | tuple[float, float]) -> float | tuple[float, float]:
+        low, high = value if isinstance(value, tuple) else (value, value)
+        if not 0.0 <= low <= high <= 100.0:
+            raise ValueError(f"expected 0 ≤ low ≤ high ≤ 100, got {value}")
+        return value
+
+
+class LearnDefaults(Strict):
+    """What ``dreamenv learn`` uses unless told otherwise, so that the one line transfers."""
+
+    algo: Literal["ppo", "a2c", "sac", "td3", "dqn"] = "ppo"
+    timesteps: Annotated[int, Field(ge=1, le=10**10)] = 1_000_000
+    num_envs: Annotated[int, Field(ge=1, le=65_536)] = 64
+    dream: dict[str, str | int | float | list[float]] = {}
+    """Keyword arguments of the dream that the learner trains in (horizon, starts, …)."""
+    hyperparameters: dict[str, str | int | float | bool | list[int]] = {}
+    """Keyword arguments of the SB3 algorithm."""
+
+
+class PackageConfig(Strict):
+    """``config.json`` of a dream package."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    family: Literal["mdnrnn"]
+    sizes: dict[str, int | float | list[float]]
+    """The family's own sizes; the family checks them."""
+    observation_shape: Annotated[list[Size], Field(min_length=1, max_length=3)]
+    """Shape of the preprocessed real observation, uint8."""
+    action: Annotated[BoxAction | DiscreteAction, Field(discriminator="type")]
+    latent: Size
+    features: Size
+    latent_bound: Annotated[float, Field(gt=0, le=1000)]
+    """Latents and features are cut to [-bound, bound]."""
+    real: RealSpec
+    defaults: DreamDefaults = DreamDefaults()
+    learn: LearnDefaults = LearnDefaults()
+    provenance: dict[str, Any] = {}
+    """Real steps, seeds, versions, the command: for people, never acted on."""
+
+    @model_validator(mode="after")
+    def _within_memory(self) -> PackageConfig:
+        pixels = int(np.prod(self.observation_shape))
+        if pixels > 1_048_576:
+            raise ValueError(f"observation_shape: expected at most 1,048,576 values, got {pixels}")
+        return self
+
+    def observation_space(self, kind: str) -> gym.Space[Any]:
+        """Space of one lane's observation: ``"features"``, ``"latent"`` or ``"pixels"``."""
+        if kind == "pixels":
+            return gym.spaces.Box(0, 255, tuple(self.observation_shape), np.uint8)
+        if kind not in ("features", "latent"):
+            raise ValueError(f'obs: expected "features", "latent" or "pixels", got {kind!r}')
+        size = self.features if kind == "features" else self.latent
+        return gym.spaces.Box(-self.latent_bound, self.latent_bound, (size,), np.float32)

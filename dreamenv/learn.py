@@ -1,0 +1,165 @@
+"""``dreamenv learn``: train a Stable-Baselines3 policy in a dream."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dreamenv.packages import load_config
+from dreamenv.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.vec_env import VecEnv
+
+Settings = Mapping[str, Any]
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "ppo": {
+        "n_steps": 128,
+        "batch_size": 1024,
+        "n_epochs": 6,
+        "learning_rate": 3e-4,
+        "final_learning_rate": 1e-5,
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "net_arch": [128, 128],
+        "log_std_init": -0.7,
+    },
+    "a2c": {"n_steps": 16, "net_arch": [128, 128]},
+    "sac": {"learning_starts": 4096, "gradient_steps": 8, "net_arch": [128, 128]},
+    "td3": {"learning_starts": 4096, "gradient_steps": 8, "net_arch": [128, 128]},
+    "dqn": {"learning_starts": 4096, "gradient_steps": 8, "net_arch": [128, 128]},
+}
+"""What an algorithm gets where the package says nothing. ``net_arch`` and ``log_std_init`` go to
+the policy; the learning rate falls linearly to ``final_learning_rate`` where that is given."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A finished training run."""
+
+    path: Path
+    timesteps: int
+    """Decisions in the dream."""
+    seconds: float
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    """(decisions, mean return of the latest dream episodes), as training went on."""
+
+    @property
+    def steps_per_second(self) -> float:
+        """Decisions a second, learning included."""
+        return self.timesteps / self.seconds
+
+
+def learn(
+    dream: str | Path,
+    *,
+    out: str | Path,
+    algo: str | None = None,
+    timesteps: int | None = None,
+    seed: int = 0,
+    num_envs: int | None = None,
+    knobs: Settings | None = None,
+    hyperparameters: Settings | None = None,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> Learned:
+    """Train a policy from scratch in a dream, and save it as an ordinary SB3 ``.zip``.
+
+    What is not given is the package's own recipe (``learn`` in its config), chosen so that the
+    policy transfers. No real env is touched.
+
+    Args:
+        dream: folder, shipped id or hub id of a package.
+        out: the policy's file; ``.zip`` is appended if missing, and it appears only when whole.
+        algo: ``"ppo"``, ``"a2c"``, ``"sac"``, ``"td3"`` or ``"dqn"``.
+        timesteps: decisions in the dream, all lanes together.
+        knobs: of the dream (``temperature``, ``horizon``, ``starts`` …), over the package's.
+        hyperparameters: of the algorithm, over the package's.
+
+    Raises:
+        ValueError: an unknown algorithm, or one that cannot take the dream's actions.
+        PackageError: no such package.
+        ImportError: Stable-Baselines3 is missing.
+    """
+    try:
+        from stable_baselines3.common.vec_env import VecMonitor
+    except ImportError as error:
+        raise ImportError('learning needs: pip install "dreamenv[sb3]"') from error
+    from dreamenv.learn_progress import Stagger, Watch
+    from dreamenv.sb3 import DreamVecEnv
+
+    recipe = load_config(dream).learn
+    algo = algo or recipe.algo
+    own = recipe.hyperparameters if algo == recipe.algo else {}
+    settings = {**DEFAULTS.get(algo, {}), **own, **(hyperparameters or {})}
+    steps = timesteps or recipe.timesteps
+    lanes = DreamVecEnv(
+        dream,
+        num_envs=num_envs or recipe.num_envs,
+        **{"device": device, **recipe.dream, **(knobs or {})},
+    )
+    env = VecMonitor(lanes)
+    try:
+        model = _algorithm(algo, env, settings, seed)
+        watch = Watch(steps, progress)
+        began = time.monotonic()
+        model.learn(steps, callback=[Stagger(lanes, seed), watch])
+        seconds = time.monotonic() - began
+        path = _save(model, Path(out))
+    finally:
+        env.close()
+    return Learned(path, int(model.num_timesteps), seconds, watch.curve)
+
+
+def _algorithm(algo: str, env: VecEnv, settings: Settings, seed: int) -> BaseAlgorithm:
+    import stable_baselines3
+
+    names = {name.lower(): name for name in ("PPO", "A2C", "SAC", "TD3", "DQN")}
+    if algo not in names:
+        raise ValueError(f"algo: expected one of {', '.join(sorted(names))}, got {algo!r}")
+    chosen = dict(settings)
+    policy = {k: chosen.pop(k) for k in ("net_arch", "log_std_init") if k in chosen}
+    if (last := chosen.pop("final_learning_rate", None)) is not None:
+        first = chosen.get("learning_rate", 3e-4)
+        chosen["learning_rate"] = _Falling(first, last)
+    kind = "MlpPolicy" if len(env.observation_space.shape or ()) == 1 else "CnnPolicy"
+    try:
+        made: BaseAlgorithm = getattr(stable_baselines3, names[algo])(
+            kind, env, policy_kwargs=policy, seed=seed, device="cpu", **chosen
+        )
+    except (AssertionError, TypeError) as error:
+        raise ValueError(f"{algo} on {env.action_space}: {error}") from error
+    return made
+
+
+@dataclass(frozen=True)
+class _Falling:
+    """A rate that falls linearly; a class, so that SB3 can save it."""
+
+    first: float
+    last: float
+
+    def __call__(self, left: float) -> float:
+        return self.last + (self.first - self.last) * left
+
+
+def _save(model: BaseAlgorithm, out: Path) -> Path:
+    path = out if out.suffix == ".zip" else out.with_name(out.name + ".zip")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        model.save(file)
+    partial.replace(path)
+    return path
+
+
+def recent(returns: list[float]) -> float:
+    """Mean of the latest returns, NaN if there are none."""
+    return float(np.mean(returns)) if returns else float("nan")

@@ -1,0 +1,197 @@
+"""The real env as model and policy are shown it: a RealSpec's declared steps, applied."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamenv.action_repeat import ActionRepeat
+from dreamenv.config import Crop, RealSpec, RescaleAction, Resize
+from dreamenv.errors import DataError
+
+
+def build_env(spec: RealSpec, render_mode: str | None = None) -> gym.Env[Any, Any]:
+    """Make the real env that ``spec`` declares.
+
+    Observations are uint8 frames ``[*shape]``, cropped and resized. Continuous actions are float32
+    in [-1, 1]: mapped by the ``rescale_action`` step, or to the env's own finite bounds without
+    one. An action is held for ``spec.frames_per_step`` frames, whose rewards add up; ``info``
+    of a step says how many there were (``real_steps``), fewer where the episode ended sooner.
+
+    Pygame is told to draw without a display, unless ``SDL_VIDEODRIVER`` is set or
+    ``render_mode="human"``.
+
+    Raises:
+        DataError: unknown env id, or a step that does not fit the env.
+        ImportError: the env's own packages are missing.
+    """
+    if render_mode != "human":
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    env = ActionRepeat(_make(spec, render_mode), spec.frames_per_step)
+    wrapped = _wrap_actions(FrameView(env, spec), spec)
+    if spec.max_episode_steps is not None:
+        return gym.wrappers.TimeLimit(wrapped, spec.max_episode_steps)
+    return wrapped
+
+
+def _make(spec: RealSpec, render_mode: str | None) -> gym.Env[Any, Any]:
+    # -1 takes the env's own limit off: the spec's, in decisions, stands in its place.
+    limit = None if spec.max_episode_steps is None else -1
+    try:
+        with warnings.catch_warnings():
+            # Box2D warns so while its C code is imported, and crashes where warnings are errors.
+            warnings.filterwarnings("ignore", "builtin type .* has no __module__ attribute")
+            return gym.make(
+                spec.env_id,
+                max_episode_steps=limit,
+                disable_env_checker=True,
+                render_mode=render_mode,
+                **spec.kwargs,
+            )
+    except gym.error.DependencyNotInstalled as error:
+        extra = "carracing" if spec.env_id.startswith("CarRacing") else None
+        fix = f'pip install "dreamenv[{extra}]"' if extra else "install the env's own packages"
+        raise ImportError(f"{spec.env_id}: {error}; fix: {fix}") from error
+    except gym.error.UnregisteredEnv as error:
+        raise DataError(f"real env {spec.env_id!r}: expected a registered id; {error}") from error
+
+
+class FrameView(gym.ObservationWrapper[Any, Any, Any]):
+    """Crop and resize uint8 frames, in the spec's order."""
+
+    def __init__(self, env: gym.Env[Any, Any], spec: RealSpec) -> None:
+        super().__init__(env)
+        space = env.observation_space
+        if not isinstance(space, gym.spaces.Box) or space.dtype != np.uint8:
+            raise DataError(
+                f"{spec.env_id}: expected uint8 frames (a Box space), got {space}; "
+                "only envs that show images can be modelled"
+            )
+        self._steps: list[Crop | AreaResize] = []
+        shape = tuple(space.shape)
+        for step in spec.preprocessing:
+            if isinstance(step, Crop | Resize) and len(shape) not in (2, 3):
+                raise DataError(f"{step.name}: expected frames [H, W(, C)], got shape {shape}")
+            if isinstance(step, Crop):
+                if not (step.top < step.bottom <= shape[0] and step.left < step.right <= shape[1]):
+                    raise DataError(
+                        f"crop: expected top < bottom ≤ {shape[0]} and left < right ≤ {shape[1]}, "
+                        f"got rows {step.top}:{step.bottom}, columns {step.left}:{step.right}"
+                    )
+                self._steps.append(step)
+                shape = (step.bottom - step.top, step.right - step.left, *shape[2:])
+            elif isinstance(step, Resize):
+                self._steps.append(AreaResize(shape[:2], (step.height, step.width)))
+                shape = (step.height, step.width, *shape[2:])
+        self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
+
+    def observation(self, observation: Any) -> NDArray[np.uint8]:
+        """The frame after crop and resize; a fresh array."""
+        frame: NDArray[np.uint8] = observation
+        for step in self._steps:
+            if isinstance(step, Crop):
+                frame = frame[step.top : step.bottom, step.left : step.right]
+            else:
+                frame = step(frame)
+        return np.array(frame, order="C")
+
+
+class AreaResize:
+    """Average the area that falls under each new pixel, in exact integers.
+
+    A new row covers ``old/new`` old rows. Counted in units of ``1/new`` of an old row, its overlaps
+    are integers, and so are all sums: the result is rounded half up from the exact average, and the
+    same on every machine.
+
+    >>> AreaResize((2, 3), (1, 2))(np.array([[0, 30, 60], [6, 36, 66]], np.uint8)).tolist()
+    [[13, 53]]
+    """
+
+    def __init__(self, old: tuple[int, ...], new: tuple[int, int]) -> None:
+        rows, columns = (_overlaps(o, n) for o, n in zip(old, new, strict=True))
+        self._area = int(rows[0].sum() * columns[0].sum())
+        # Sums stay below area · 255: exact in float32 up to 2**24, in float64 far beyond any frame.
+        exact = np.float32 if self._area * 255 < 2**24 else np.float64
+        self._rows, self._columns = rows.astype(exact), columns.astype(exact)
+
+    def __call__(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 ``[H, W]`` or ``[H, W, C]`` to the new height and width."""
+        height, width = frame.shape[:2]
+        values = frame.astype(self._rows.dtype).reshape(height, -1)
+        summed = (self._rows @ values).reshape(len(self._rows), width, -1)
+        total = (self._columns @ summed).astype(np.int64)
+        average = (2 * total + self._area) // (2 * self._area)
+        return average.astype(np.uint8).reshape(*average.shape[:2], *frame.shape[2:])
+
+
+def _overlaps(old: int, new: int) -> NDArray[np.int64]:
+    """``[new, old]``: how much of each old pixel lies under each new one, in units of 1/new."""
+    shared = math.gcd(old, new)
+    old_step, new_step = new // shared, old // shared
+    old_edges, new_edges = np.arange(old + 1) * old_step, np.arange(new + 1) * new_step
+    right = np.minimum(old_edges[None, 1:], new_edges[1:, None])
+    left = np.maximum(old_edges[None, :-1], new_edges[:-1, None])
+    return np.maximum(right - left, 0)
+
+
+def _wrap_actions(env: gym.Env[Any, Any], spec: RealSpec) -> gym.Env[Any, Any]:
+    steps = [step for step in spec.preprocessing if isinstance(step, RescaleAction)]
+    if len(steps) > 1:
+        raise DataError(f"rescale_action: expected at most one, got {len(steps)}")
+    space = env.action_space
+    if isinstance(space, gym.spaces.Discrete):
+        if steps or space.start != 0:
+            raise DataError(
+                f"{spec.env_id}: expected a plain Discrete space (from 0, without rescale_action), "
+                f"got {space} and {len(steps)} rescale_action"
+            )
+        return env
+    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
+        raise DataError(f"{spec.env_id}: expected Discrete or one-dimensional Box actions, "
+                        f"got {space}")
+    if steps:
+        return SymmetricAction(env, np.array(steps[0].low), np.array(steps[0].high))
+    return SymmetricAction(env, space.low, space.high)
+
+
+class SymmetricAction(gym.ActionWrapper[Any, Any, Any]):
+    """Actions in [-1, 1], mapped linearly to [low, high] and then cut to the env's own bounds."""
+
+    def __init__(self, env: gym.Env[Any, Any], low: NDArray[Any], high: NDArray[Any]) -> None:
+        super().__init__(env)
+        inner = env.action_space
+        assert isinstance(inner, gym.spaces.Box)
+        if low.shape != inner.shape or high.shape != inner.shape:
+            raise DataError(
+                f"rescale_action: expected {inner.shape[0]} lows and highs, "
+                f"got {len(low)} and {len(high)}"
+            )
+        if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+            raise DataError(
+                f"rescale_action: expected finite low < high, got {low.tolist()} and "
+                f"{high.tolist()}; declare a rescale_action step with finite bounds"
+            )
+        self._low, self._range = low.astype(np.float64), (high - low).astype(np.float64)
+        self._inner = inner
+        self.action_space = gym.spaces.Box(-1.0, 1.0, inner.shape, np.float32)
+
+    def action(self, action: Any) -> NDArray[Any]:
+        """The real env's action.
+
+        Raises:
+            ValueError: wrong shape, NaN, or outside [-1, 1].
+        """
+        given = np.asarray(action, np.float64)
+        if given.shape != self._low.shape or not (np.abs(given) <= 1.0).all():
+            raise ValueError(
+                f"action: expected {self._low.shape[0]} numbers in [-1, 1], got {action!r}"
+            )
+        mapped = self._low + (given + 1.0) / 2.0 * self._range
+        return mapped.clip(self._inner.low, self._inner.high).astype(self._inner.dtype)

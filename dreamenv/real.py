@@ -1,0 +1,214 @@
+"""The real env seen through the model: the dream's own spaces, on the real thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamenv.config import PackageConfig
+from dreamenv.errors import DataError, PolicyError
+from dreamenv.packages import Package, load_config, load_package
+from dreamenv.preprocess import build_env
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dreamenv.models.world_model import ObservationKind, State
+
+
+def make_real(
+    dream: str | Path,
+    *,
+    obs: ObservationKind = "features",
+    render_mode: str | None = None,
+    raw: bool = False,
+    sample: bool = False,
+    device: str = "cpu",
+) -> gym.Env[Any, Any]:
+    """The real env that a dream was made from, with that dream's observation and action spaces.
+
+    Real frames are folded into the model's state: its beginning at reset, its posterior at every
+    step. ``info["real_steps"]`` of a step is the number of real frames behind it. Nothing imports
+    torch before the first reset, and until then the env can be pickled.
+
+    Args:
+        dream: a package: folder, shipped id or hub id.
+        obs: ``"features"``, ``"latent"``, or ``"pixels"``: the frame as the model reconstructs it.
+        render_mode: ``"rgb_array"`` renders the real env's own picture (CarRacing: uint8
+            ``[400, 600, 3]``), larger than the frame that the model sees; None renders nothing.
+        raw: with ``obs="pixels"``, show the real frame instead of its reconstruction.
+        sample: draw latents from the posterior instead of taking its mean; repeatable under the
+            seed given to ``reset``.
+        device: where the model runs.
+
+    Raises:
+        PackageError: no such package, or not a whole one.
+        ValueError: an unknown ``obs``, or ``raw`` without ``"pixels"``.
+        DataError: the real env does not show what the package's model was made for.
+    """
+    return RealEnv(
+        dream, obs=obs, render_mode=render_mode, raw=raw, sample=sample, device=device
+    )
+
+
+class RealEnv(gym.Env[NDArray[Any], Any]):
+    """See :func:`make_real`."""
+
+    def __init__(
+        self,
+        dream: str | Path,
+        *,
+        obs: ObservationKind = "features",
+        render_mode: str | None = None,
+        raw: bool = False,
+        sample: bool = False,
+        device: str = "cpu",
+    ) -> None:
+        config = load_config(dream)
+        if raw and obs != "pixels":
+            raise ValueError(f'raw: expected obs="pixels" with it, got obs={obs!r}')
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f'render_mode: expected None or "rgb_array", got {render_mode!r}')
+        self.observation_space = config.observation_space(obs)
+        self.action_space = config.action.space()
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 12}
+        self.render_mode = render_mode
+        self._dream, self._kind, self._config = dream, obs, config
+        self._raw, self._sample, self._device = raw, sample, device
+        self._env: gym.Env[Any, Any] | None = None
+        self._filter: RealFilter | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Begin an episode of the real env, and the model's state from its first frame."""
+        super().reset(seed=seed)
+        if self._env is None:
+            self._env = self._build()
+        frame, info = self._env.reset(seed=seed, options=options)
+        if self._raw:
+            return frame, info
+        if self._filter is None:
+            self._filter = RealFilter(
+                load_package(self._dream), self._kind, sample=self._sample, device=self._device
+            )
+        return self._filter.begin(frame, self.np_random), info
+
+    def step(self, action: Any) -> tuple[NDArray[Any], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Take the action in the real env, and fold the frame it led to into the state."""
+        if self._env is None:
+            raise gym.error.ResetNeeded("step: expected reset() before the first step")
+        frame, reward, terminated, truncated, info = self._env.step(action)
+        if self._raw:
+            return frame, reward, terminated, truncated, info
+        assert self._filter is not None
+        seen = self._filter.posterior(np.asarray(action), frame)
+        return seen, reward, terminated, truncated, info
+
+    def render(self) -> Any:
+        """The real env's own picture, or None without ``render_mode``."""
+        if self._env is None:
+            raise gym.error.ResetNeeded("render: expected reset() before it")
+        return None if self.render_mode is None else self._env.render()
+
+    def close(self) -> None:
+        """Close the real env and let go of the model; reset() would make them anew."""
+        if self._env is not None:
+            self._env.close()
+        self._env = self._filter = None
+
+    def _build(self) -> gym.Env[Any, Any]:
+        env = build_env(self._config.real, self.render_mode)
+        shown = (env.observation_space.shape, env.action_space)
+        expected = (tuple(self._config.observation_shape), self.action_space)
+        if shown != expected:
+            env.close()
+            raise DataError(
+                f"{self._config.real.env_id}: the package's model expects frames and actions "
+                f"{expected}, the env as preprocessed gives {shown}"
+            )
+        return env
+
+
+class RealFilter:
+    """One real env's stream of frames, folded into the model's state."""
+
+    def __init__(
+        self, package: Package, kind: ObservationKind, *, sample: bool = False, device: str = "cpu"
+    ) -> None:
+        self._model = package.world_model(device)
+        self._kind, self._sample = kind, sample
+        self._bound = package.config.latent_bound
+        self.action_space = package.config.action.space()
+
+    def begin(
+        self, frame: NDArray[np.uint8], rng: np.random.Generator | None = None
+    ) -> NDArray[Any]:
+        """What is seen at an episode's first frame, uint8 ``[*observation]``.
+
+        Args:
+            rng: of the samples in this episode; needed if the filter samples.
+        """
+        import torch
+
+        self._rng = rng
+        with torch.inference_mode():
+            self._state: State = self._model.begin({"observation": self._batch(frame)})
+            return self._observe()
+
+    def posterior(self, action: NDArray[Any], frame: NDArray[np.uint8]) -> NDArray[Any]:
+        """What is seen at the frame that followed ``action``."""
+        import torch
+
+        discrete = isinstance(self.action_space, gym.spaces.Discrete)
+        taken = self._batch(np.asarray(action, np.int64 if discrete else np.float32))
+        with torch.inference_mode():
+            self._state = self._model.posterior(
+                self._state, taken, self._batch(frame), self._noise()
+            )
+            return self._observe()
+
+    def _batch(self, array: NDArray[Any]) -> Tensor:
+        import torch
+
+        return torch.from_numpy(np.array(array[None])).to(self._model.device)
+
+    def _noise(self) -> Any:
+        if not self._sample:
+            return None
+        from dreamenv.models.world_model import Noise
+
+        if self._rng is None:
+            raise ValueError("begin: expected rng where sample=True, got None")
+        shape = self._model.noise
+        return Noise(
+            uniform=self._batch(self._rng.random(shape.uniform, np.float32)),
+            normal=self._batch(self._rng.standard_normal(shape.normal, np.float32)),
+        )
+
+    def _observe(self) -> NDArray[Any]:
+        seen: NDArray[Any] = self._model.observe(self._state, self._kind)[0].cpu().numpy()
+        if self._kind == "pixels":
+            return seen.copy()
+        return np.clip(seen, -self._bound, self._bound)
+
+
+def observation_kind(config: PackageConfig, space: gym.Space[Any], policy: str) -> ObservationKind:
+    """Which kind of the dream's observations a policy was trained on, told by its space.
+
+    Raises:
+        PolicyError: none of them.
+    """
+    kinds: tuple[ObservationKind, ...] = ("features", "latent", "pixels")
+    for kind in kinds:
+        if config.observation_space(kind) == space:
+            return kind
+    known = ", ".join(f"{kind} {config.observation_space(kind)}" for kind in kinds)
+    raise PolicyError(
+        f"{policy}: expected a policy over one of {config.name}'s observations ({known}), "
+        f"found {space}; is it another dream's?"
+    )

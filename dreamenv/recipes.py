@@ -1,0 +1,75 @@
+"""Recipes of the loop, declared as data: ``dreamenv/zoo/recipes/<env id>.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from dreamenv.config import LearnDefaults, Strict
+from dreamenv.errors import DataError
+
+FOLDER = Path(__file__).parent / "zoo" / "recipes"
+Count = Annotated[int, Field(ge=1)]
+
+
+class FirstData(Strict):
+    """Round 0: random held actions."""
+
+    episodes: Count = 100
+    hold: Count = 4
+    max_decisions: Count | None = None
+    patience: Count | None = None
+
+
+class NextData(Strict):
+    """Later rounds: the last round's policy, sampled, plus exploration noise."""
+
+    episodes: Count = 50
+    noise: Annotated[float, Field(ge=0, le=10)] = 0.3
+    random_prefix: Annotated[int, Field(ge=0)] = 0
+    max_decisions: Count | None = None
+    patience: Count | None = None
+
+
+class Recipe(Strict):
+    """What a loop does each round. Lists hold one value a round; the last one stays."""
+
+    name: str = "Dream"
+    """Of the package."""
+    first: FirstData = FirstData()
+    next: NextData = NextData()
+    sizes: dict[str, int | float] = {}
+    vae_steps: Annotated[list[int], Field(min_length=1)] = [6000, 2000]
+    rnn_steps: Annotated[list[int], Field(min_length=1)] = [4000]
+    defaults: dict[str, Any] = {}
+    learn: LearnDefaults = LearnDefaults()
+    evaluation_episodes: Annotated[int, Field(ge=2)] = 10
+    """Real episodes that show where a round stands; counted apart, and nothing is chosen by them."""
+
+
+def load_recipe(source: str | Path) -> Recipe:
+    """The recipe of a real env id, or of a JSON file; the defaults for an id that has none.
+
+    Raises:
+        DataError: a file that does not say what a recipe says.
+    """
+    path = FOLDER / f"{source}.json"
+    if not path.is_file():
+        path = Path(source)
+        if not path.is_file():
+            return Recipe()
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def at(values: list[int], round_: int) -> int:
+    """The round's value: the last one stays.
+
+    >>> [at([3, 2], r) for r in range(3)]
+    [3, 2, 2]
+    """
+    return values[min(round_, len(values) - 1)]

@@ -1,0 +1,122 @@
+"""Encoded episodes, and windows of them that carry the LSTM's state from one to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamenv.data.rollouts import Episode
+from dreamenv.models.vae import VAE
+from dreamenv.progress import Progress
+from dreamenv.training.vae import encode_episode
+
+
+@dataclass(frozen=True)
+class RealSequence:
+    """One real episode as the MDN-RNN sees it; T decisions, T + 1 latents."""
+
+    mean: Tensor
+    """float32 ``[T + 1, latent]``."""
+    log_variance: Tensor
+    """float32 ``[T + 1, latent]``."""
+    actions: Tensor
+    """float32 ``[T, action]`` or int64 ``[T]``."""
+    rewards: Tensor
+    """float32 ``[T]``."""
+    terminated: bool
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+
+def encode(vae: VAE, episodes: Sequence[Episode], progress: Progress) -> list[RealSequence]:
+    """Encode whole episodes, one at a time."""
+    encoded = []
+    for i, episode in enumerate(episodes):
+        mean, log_variance = encode_episode(vae, episode)
+        encoded.append(
+            RealSequence(
+                mean,
+                log_variance,
+                torch.from_numpy(np.array(episode.actions)),
+                torch.from_numpy(np.array(episode.rewards, dtype=np.float32)),
+                bool(episode.terminated),
+            )
+        )
+        progress("encode", i + 1, len(episodes))
+    return encoded
+
+
+@dataclass
+class Window:
+    """A batch of consecutive decisions, padded past the end of an episode."""
+
+    z: Tensor
+    """Sampled latents, float32 ``[batch, length + 1, latent]``."""
+    actions: Tensor
+    rewards: Tensor
+    """float32 ``[batch, length]``."""
+    terminated: Tensor
+    """float32 ``[batch, length]``, 1 on the decision that ended the episode."""
+    mask: Tensor
+    """float32 ``[batch, length]``, 0 past the end."""
+    fresh: Tensor
+    """bool ``[batch]``: the window begins an episode, so its LSTM state is zero."""
+
+
+class Windows:
+    """``batch`` streams of episodes, cut into windows of ``length`` decisions.
+
+    Windows start where the last one of the same episode stopped, never counted from its end: windows
+    aligned to episode ends would teach the LSTM to count the steps to them. A window never crosses
+    into the next episode, so no target is another episode's first frame.
+    """
+
+    def __init__(self, sequences: Sequence[RealSequence], batch: int, length: int) -> None:
+        sequences = [s for s in sequences if len(s) > 0]
+        self.batch, self.length = batch, length
+        self.lengths = torch.tensor([len(s) for s in sequences])
+        # Episodes end to end, so that a window of every stream is one gather.
+        self.first = torch.cumsum(self.lengths + 1, 0) - (self.lengths + 1)
+        self.mean = torch.cat([s.mean for s in sequences])
+        self.spread = torch.cat([torch.exp(0.5 * s.log_variance) for s in sequences])
+        pad = sequences[0].actions[:1].clone().zero_()
+        self.actions = torch.cat([part for s in sequences for part in (s.actions, pad)])
+        self.rewards = torch.cat([part for s in sequences for part in (s.rewards, torch.zeros(1))])
+        self.terminated = torch.zeros(len(self.rewards))
+        ended = torch.tensor([s.terminated for s in sequences])
+        self.terminated[(self.first + self.lengths - 1)[ended]] = 1.0
+        self.episode = torch.full((batch,), -1, dtype=torch.int64)
+        self.position = torch.zeros(batch, dtype=torch.int64)
+
+    def draw(self, generator: torch.Generator) -> Window:
+        """The next window of every stream; latents are redrawn from their posterior each time."""
+        unborn = self.episode < 0
+        over = ~unborn & (self.position >= self.lengths[self.episode])
+        fresh = unborn | over
+        # Drawn by length, so that every decision weighs the same.
+        drawn = torch.multinomial(
+            self.lengths.to(torch.float32), self.batch, replacement=True, generator=generator
+        )
+        episode = torch.where(fresh, drawn, self.episode)
+        # Streams begin anywhere in an episode, so that they do not march in step.
+        anywhere = torch.rand(self.batch, generator=generator) * self.lengths[episode]
+        position = torch.where(unborn, anywhere.long(), torch.where(over, 0, self.position))
+        steps = position[:, None] + torch.arange(self.length + 1)
+        last = self.lengths[episode][:, None]
+        index = self.first[episode][:, None] + steps.minimum(last)
+        noise = torch.empty(*index.shape, self.mean.shape[1]).normal_(generator=generator)
+        self.episode, self.position = episode, position + self.length
+        here = index[:, :-1]
+        return Window(
+            z=self.mean[index] + self.spread[index] * noise,
+            actions=self.actions[here],
+            rewards=self.rewards[here],
+            terminated=self.terminated[here],
+            mask=(steps[:, :-1] < last).to(torch.float32),
+            fresh=fresh,
+        )

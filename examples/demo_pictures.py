@@ -1,0 +1,118 @@
+"""The demo's pictures: real frame, its reconstruction and the dream, side by side; the learning curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+import dreamenv
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+PANELS = ("real frame", "its reconstruction", "the dream")
+ENLARGE = 4
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """One real episode and one dreamt one, from the same first frame and by the same policy."""
+
+    frames: NDArray[np.uint8]
+    """``[steps, 3, height, width, 3]``, in the order of ``PANELS``; the shorter of the two ends it."""
+
+
+def drive(policy: BaseAlgorithm, dream: str, seed: int, steps: int) -> SideBySide:
+    """Drive the real env and, from its first frame on, the dream; each goes its own way.
+
+    Args:
+        steps: decisions at most.
+    """
+    # The same seed and actions make the same episode, seen in three ways.
+    seen = dreamenv.make_real(dream, obs="features")
+    real = dreamenv.make_real(dream, obs="pixels", raw=True)
+    reconstructed = dreamenv.make_real(dream, obs="pixels")
+    dreamt = gym.make("Dream-v0", model=dream, obs="features", render_mode="rgb_array")
+
+    features, _ = seen.reset(seed=seed)
+    frame, _ = real.reset(seed=seed)
+    picture, _ = reconstructed.reset(seed=seed)
+    imagined, _ = dreamt.reset(seed=seed, options={"observations": frame[None]})
+    frames = [np.stack([frame, picture, _render(dreamt)])]
+    for _ in range(steps):
+        action, _ = policy.predict(features, deterministic=True)
+        features, _, ended, cut, _ = seen.step(action)
+        frame, *_ = real.step(action)
+        picture, *_ = reconstructed.step(action)
+        imagined, _, woke, horizon, _ = dreamt.step(
+            policy.predict(imagined, deterministic=True)[0]
+        )
+        frames.append(np.stack([frame, picture, _render(dreamt)]))
+        if ended or cut or woke or horizon:
+            break
+    for env in (seen, real, reconstructed, dreamt):
+        env.close()
+    return SideBySide(np.stack(frames))
+
+
+def _render(env: gym.Env[Any, Any]) -> NDArray[np.uint8]:
+    frame: Any = env.render()
+    return np.asarray(frame, np.uint8)
+
+
+def save_strip(shown: SideBySide, path: Path, columns: int = 8) -> None:
+    """Save a PNG: a row a panel, a column a moment."""
+    from matplotlib.figure import Figure
+
+    moments = np.linspace(0, len(shown.frames) - 1, columns).round().astype(int)
+    figure = Figure(figsize=(1.6 * columns, 5.2), layout="constrained")
+    axes = figure.subplots(len(PANELS), columns, squeeze=False)
+    for row, label in enumerate(PANELS):
+        for column, moment in enumerate(moments):
+            ax = axes[row, column]
+            ax.imshow(shown.frames[moment, row], interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+            if row == 0:
+                ax.set_title(f"decision {moment}", fontsize=9)
+        axes[row, 0].set_ylabel(label)
+    figure.savefig(path, dpi=110)
+
+
+def save_film(shown: SideBySide, path: Path, fps: float = 12.5) -> None:
+    """Save an mp4: the three panels in a row, enlarged; 12.5 decisions are a second of the track."""
+    from moviepy import ImageSequenceClip
+
+    enlarged = shown.frames.repeat(ENLARGE, axis=2).repeat(ENLARGE, axis=3)
+    rows = list(np.concatenate(list(enlarged.swapaxes(0, 1)), axis=2))
+    ImageSequenceClip(rows, fps=fps).write_videofile(
+        str(path), codec="libx264", audio=False, logger=None
+    )
+
+
+def save_curve(steps: list[int], returns: list[float], real: tuple[float, float, float], path: Path) -> None:
+    """Save a PNG: the dream return over dream steps, and what the end of it scored in the real env.
+
+    Args:
+        steps: decisions taken in the dream.
+        returns: mean dream return at each.
+        real: mean, low and high of the real return.
+    """
+    from matplotlib.figure import Figure
+
+    mean, low, high = real
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    ax = figure.subplots()
+    ax.plot(steps, returns, label="dream, while learning")
+    ax.errorbar(
+        [steps[-1]], [mean], [[mean - low], [high - mean]], fmt="o", capsize=4,
+        label="real env, at the end",
+    )
+    ax.set(xlabel="decisions in the dream", ylabel="return of an episode")
+    ax.legend()
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)
