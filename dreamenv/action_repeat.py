@@ -1,4 +1,4 @@
-"""Hold an action for several frames, and draw only the last of them where that is known to be safe."""
+"""Hold an action for several frames, and draw only the last where that is known to be safe."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ def card(config: PackageConfig) -> str:
     lines = [
         f"# {config.name}",
         "",
-        f"A dream of `{config.real.env_id}`: a VAE + MDN-RNN (Ha & Schmidhuber 2018) with predicted "
-        "reward and termination, as a Gymnasium environment.",
+        f"A dream of `{config.real.env_id}`: a VAE + MDN-RNN (Ha & Schmidhuber 2018) with "
+        "predicted reward and termination, as a Gymnasium environment.",
         "",
         "```python",
         "import gymnasium as gym, dreamenv",
@@ -31,8 +31,8 @@ def card(config: PackageConfig) -> str:
             "",
             "## Real return against real steps",
             "",
-            "Each round's policy was trained from scratch in that round's dream alone. Intervals are "
-            "95% bootstrap intervals of the mean; evaluation frames were never learned from.",
+            "Each round's policy was trained from scratch in that round's dream alone. Intervals "
+            "are 95% bootstrap intervals of the mean; evaluation frames were never learned from.",
             "",
             "| round | real frames | evaluation frames | in its dream | on the real env |",
             "| --- | --- | --- | --- | --- |",

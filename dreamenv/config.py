@@ -123,7 +123,7 @@ class LearnDefaults(Strict):
 
     algo: Literal["ppo", "a2c", "sac", "td3", "dqn"] = "ppo"
     timesteps: Annotated[int, Field(ge=1, le=10**10)] = 1_000_000
-    num_envs: Annotated[int, Field(ge=1, le=65_536)] = 64
+    num_envs: Annotated[int, Field(ge=1, le=65_536)] = 256
     dream: dict[str, str | int | float | list[float]] = {}
     """Keyword arguments of the dream that the learner trains in (horizon, starts, …)."""
     hyperparameters: dict[str, str | int | float | bool | list[int]] = {}

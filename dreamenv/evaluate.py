@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
+from dreamenv.actor import Actor
 from dreamenv.audit.bootstrap import mean
-from dreamenv.data.policies import load_policy, predict, uniform_action
-from dreamenv.packages import load_config
 from dreamenv.progress import Progress, silent
-from dreamenv.real import make_real, observation_kind
-
-if TYPE_CHECKING:
-    from stable_baselines3.common.base_class import BaseAlgorithm
-
-    from dreamenv.models.world_model import ObservationKind
+from dreamenv.real import make_real
+from dreamenv.threads import one_thread_a_worker, one_torch_thread
 
 FIRST_SEED = 2**40
 """Evaluation episodes are seeded from here on, collected ones below 2³¹: no track is in both."""
@@ -96,6 +90,8 @@ def evaluate(
         PackageError, PolicyError: no such package or policy.
     """
     seeds = evaluation_seeds(seed, episodes)
+    if workers < 1:
+        raise ValueError(f"workers: expected at least 1, got {workers}")
     began = time.monotonic()
     if on == "dream":
         returns, lengths = _in_dream(
@@ -126,33 +122,6 @@ def evaluate(
     )
 
 
-class Actor:
-    """A policy by name: ``"random"``, or an SB3 file."""
-
-    def __init__(self, policy: str, dream: str | Path, deterministic: bool) -> None:
-        config = load_config(dream)
-        self.space: gym.Space[Any] = config.action.space()
-        self.deterministic = deterministic
-        self.obs: ObservationKind = "features"
-        self.model: BaseAlgorithm | None = None
-        if policy != "random":
-            self.model = load_policy(policy)
-            self.obs = observation_kind(config, self.model, policy)
-
-    def act(self, observation: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-        """One action for one observation, or ``[n, …]`` for a batch of them."""
-        if self.model is not None:
-            return predict(self.model, observation, self.deterministic, rng)
-        single = observation.ndim == self._dimensions
-        if single:
-            return uniform_action(self.space, rng)
-        return np.stack([uniform_action(self.space, rng) for _ in observation])
-
-    @property
-    def _dimensions(self) -> int:
-        return 3 if self.obs == "pixels" else 1
-
-
 def _in_dream(
     policy: str,
     dream: str | Path,
@@ -170,11 +139,12 @@ def _in_dream(
         env = make_vector_env(
             model=str(dream), num_envs=len(chunk), obs=actor.obs, autoreset_mode="NextStep", **knobs
         )
-        rng = np.random.default_rng(chunk)
+        rngs = [np.random.default_rng(seed) for seed in chunk]
         observation, _ = env.reset(seed=list(chunk))
         playing = np.ones(len(chunk), dtype=bool)
         while playing.any():
-            observation, reward, terminated, truncated, _ = env.step(actor.act(observation, rng))
+            actions = actor.act_all(observation, rngs)
+            observation, reward, terminated, truncated, _ = env.step(actions)
             returns[at : at + len(chunk)] += np.where(playing, reward, 0.0)
             lengths[at : at + len(chunk)] += playing
             playing &= ~(terminated | truncated)
@@ -183,9 +153,7 @@ def _in_dream(
     return returns.tolist(), lengths.tolist()
 
 
-def play_real(
-    actor: Actor, env: gym.Env[Any, Any], seed: int
-) -> tuple[float, int, int]:
+def play_real(actor: Actor, env: gym.Env[Any, Any], seed: int) -> tuple[float, int, int]:
     """One real episode: return, decisions, real frames."""
     rng = np.random.default_rng(seed)
     observation, _ = env.reset(seed=seed)
@@ -206,14 +174,27 @@ def _start_worker(policy: str, dream: str, deterministic: bool) -> None:
     import torch
 
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker["actor"], _worker["dream"] = Actor(policy, dream, deterministic), dream
 
 
+def _end_with_parent() -> None:
+    """A pool's worker would wait for work forever where its parent was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def _work(seed: int) -> tuple[float, int, int]:
+    return _fresh_episode(_worker["actor"], _worker["dream"], seed)
+
+
+def _fresh_episode(actor: Actor, dream: str, seed: int) -> tuple[float, int, int]:
     # A fresh env an episode: Box2D keeps something of a used one.
-    env = make_real(_worker["dream"], obs=_worker["actor"].obs)
+    env = make_real(dream, obs=actor.obs)
     try:
-        return play_real(_worker["actor"], env, seed)
+        return play_real(actor, env, seed)
     finally:
         env.close()
 
@@ -227,31 +208,36 @@ def _in_real(
     progress: Progress,
 ) -> tuple[list[float], list[int], list[int]]:
     results: dict[int, tuple[float, int, int]] = {}
-    with _one_thread_each(), ProcessPoolExecutor(
-        min(workers, len(seeds)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(policy, str(dream), deterministic),
-    ) as pool:
+
+    def note(number: int, result: tuple[float, int, int]) -> None:
+        results[number] = result
+        mean_return = float(np.mean([r[0] for r in results.values()]))
+        progress("real", len(results), len(seeds), {"real return": mean_return})
+
+    actor = Actor(policy, dream, deterministic)  # also refuses here what workers would
+    if workers == 1:
+        with one_torch_thread():
+            for i, seed in enumerate(seeds):
+                note(i, _fresh_episode(actor, str(dream), seed))
+        return _columns(results)
+    with (
+        one_thread_a_worker(),
+        ProcessPoolExecutor(
+            min(workers, len(seeds)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(policy, str(dream), deterministic),
+        ) as pool,
+    ):
         futures = {pool.submit(_work, seed): i for i, seed in enumerate(seeds)}
         for future in as_completed(futures):
-            results[futures[future]] = future.result()
-            done = [r[0] for r in results.values()]
-            progress("real", len(done), len(seeds), {"real return": float(np.mean(done))})
-    ordered = [results[i] for i in range(len(seeds))]
-    returns, lengths, frames = zip(*ordered, strict=True)
+            note(futures[future], future.result())
+    return _columns(results)
+
+
+def _columns(
+    results: Mapping[int, tuple[float, int, int]],
+) -> tuple[list[float], list[int], list[int]]:
+    """Returns, lengths and frames in the order of the seeds."""
+    returns, lengths, frames = zip(*(results[i] for i in sorted(results)), strict=True)
     return list(returns), list(lengths), list(frames)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Workers share the cores: one OpenMP thread each."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dreamenv.packages import load_config
 from dreamenv.progress import Progress, silent
 
@@ -21,15 +19,17 @@ Settings = Mapping[str, Any]
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "ppo": {
-        "n_steps": 128,
+        # Many lanes and short rollouts: a dream gives fresh experience for less than it costs to
+        # learn from the same again.
+        "n_steps": 16,
         "batch_size": 1024,
-        "n_epochs": 6,
-        "learning_rate": 3e-4,
-        "final_learning_rate": 1e-5,
-        "gamma": 0.99,
+        "n_epochs": 3,
+        "learning_rate": 1e-3,
+        "final_learning_rate": 3e-5,
+        "gamma": 0.97,
         "gae_lambda": 0.95,
-        "net_arch": [128, 128],
-        "log_std_init": -0.7,
+        "net_arch": [64, 64],
+        "log_std_init": -1.0,
     },
     "a2c": {"n_steps": 16, "net_arch": [128, 128]},
     "sac": {"learning_starts": 4096, "gradient_steps": 8, "net_arch": [128, 128]},
@@ -84,7 +84,8 @@ def learn(
         hyperparameters: of the algorithm, over the package's.
 
     Raises:
-        ValueError: an unknown algorithm, or one that cannot take the dream's actions.
+        ValueError: an unknown algorithm or hyperparameter, an algorithm that cannot take the
+            dream's actions, a bad knob, or fewer than one decision or lane.
         PackageError: no such package.
         ImportError: Stable-Baselines3 is missing.
     """
@@ -95,22 +96,23 @@ def learn(
     from dreamenv.learn_progress import Stagger, Watch
     from dreamenv.sb3 import DreamVecEnv
 
-    recipe = load_config(dream).learn
+    config = load_config(dream)
+    recipe = config.learn
     algo = algo or recipe.algo
     own = recipe.hyperparameters if algo == recipe.algo else {}
     settings = {**DEFAULTS.get(algo, {}), **own, **(hyperparameters or {})}
-    steps = timesteps or recipe.timesteps
-    lanes = DreamVecEnv(
-        dream,
-        num_envs=num_envs or recipe.num_envs,
-        **{"device": device, **recipe.dream, **(knobs or {})},
-    )
+    steps = recipe.timesteps if timesteps is None else timesteps
+    if steps < 1:
+        raise ValueError(f"timesteps: expected at least 1, got {steps}")
+    chosen: dict[str, Any] = {"device": device, **recipe.dream, **(knobs or {})}
+    lanes = DreamVecEnv(dream, num_envs=recipe.num_envs if num_envs is None else num_envs, **chosen)
+    horizon = int(chosen.get("horizon", config.defaults.horizon))
     env = VecMonitor(lanes)
     try:
         model = _algorithm(algo, env, settings, seed)
         watch = Watch(steps, progress)
         began = time.monotonic()
-        model.learn(steps, callback=[Stagger(lanes, seed), watch])
+        model.learn(steps, callback=[Stagger(lanes, horizon, seed), watch])
         seconds = time.monotonic() - began
         path = _save(model, Path(out))
     finally:
@@ -158,8 +160,3 @@ def _save(model: BaseAlgorithm, out: Path) -> Path:
         model.save(file)
     partial.replace(path)
     return path
-
-
-def recent(returns: list[float]) -> float:
-    """Mean of the latest returns, NaN if there are none."""
-    return float(np.mean(returns)) if returns else float("nan")

@@ -46,13 +46,12 @@ class Stagger(BaseCallback):
     time; besides, a batch of the same moment of every episode teaches less.
     """
 
-    def __init__(self, lanes: Any, seed: int) -> None:
+    def __init__(self, lanes: Any, horizon: int, seed: int) -> None:
         super().__init__()
-        self._lanes, self._seed = lanes, seed
+        self._lanes, self._horizon, self._seed = lanes, horizon, seed
         self._short = np.zeros(0, dtype=bool)
 
     def _on_training_start(self) -> None:
-        self._horizon = self._lanes.horizon
         rng = np.random.default_rng(self._seed)
         first = rng.integers(1, self._horizon + 1, self._lanes.num_envs)
         for lane, horizon in enumerate(first):

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from dreamenv.card import card
 from dreamenv.config import RealSpec
-from dreamenv.data.collect import CollectConfig, CollectProgress, collect
+from dreamenv.data.collect import CollectConfig, collect
+from dreamenv.data.rollouts import Rollouts
 from dreamenv.errors import DataError
 from dreamenv.evaluate import evaluate
 from dreamenv.learn import learn
@@ -63,14 +64,20 @@ class Round:
 def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
     """Run rounds until the budget of real frames is used, and leave the last one's policy.
 
-    Leaves ``policy.zip``, ``package/`` and ``curve.json`` in ``config.out``, and every round's data,
-    package and policy in ``round-NN``. Killed at any point, the same call goes on where it was.
+    Leaves ``policy.zip``, ``package/`` and ``curve.json`` in ``config.out``, and every round's
+    data, package and policy in ``round-NN``. Killed at any point, the same call goes on where it
+    was.
     The last round is the result: no round is chosen by the episodes that are reported.
 
     Raises:
         DataError: the folder belongs to a loop of another configuration, or the budget is
             too small for a first round.
     """
+    if _affordable(config, 0, 0) < SMALLEST_ROUND:
+        raise DataError(
+            f"real_steps: expected enough for {SMALLEST_ROUND} episodes of the first round, "
+            f"got {config.real_steps}"
+        )
     config.out.mkdir(parents=True, exist_ok=True)
     _claim(config)
     curve: list[Round] = []
@@ -81,7 +88,7 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
         number = len(curve)
         folder = config.out / f"round-{number:02d}"
         staged = _staged(progress, number)
-        rollouts = collect(_collection(config, number, episodes), _collecting(staged))
+        rollouts = _collected(config, number, episodes, staged)
         data.append(folder / "data")
         used += rollouts.real_steps
         package = _fit(config, number, data, package, staged)
@@ -109,10 +116,7 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
             )
         )
         _write_json(config.out / "curve.json", [asdict(r) for r in curve])
-    if package is None:
-        raise DataError(
-            f"real_steps: expected enough for {SMALLEST_ROUND} episodes, got {config.real_steps}"
-        )
+    assert package is not None
     _finish(config, package, curve)
     return curve
 
@@ -123,6 +127,14 @@ def _affordable(config: LoopConfig, number: int, used: int) -> int:
     longest = plan.max_decisions or config.real.max_episode_steps or 1000
     each = longest * config.real.frames_per_step
     return min(plan.episodes, (config.real_steps - used) // each)
+
+
+def _collected(config: LoopConfig, number: int, episodes: int, progress: Progress) -> Rollouts:
+    """The round's data: what is there if it is whole, else collected now."""
+    folder = config.out / f"round-{number:02d}" / "data"
+    if any(folder.glob("shard-*")) and (found := Rollouts.open(folder)).complete:
+        return found
+    return collect(_collection(config, number, episodes), progress)
 
 
 def _collection(config: LoopConfig, number: int, episodes: int) -> CollectConfig:
@@ -145,6 +157,7 @@ def _collection(config: LoopConfig, number: int, episodes: int) -> CollectConfig
         policy=str(last / "policy.zip"),
         dream=str(last / "package"),
         noise=following.noise,
+        deterministic=following.deterministic,
         random_prefix=following.random_prefix,
         max_decisions=following.max_decisions,
         patience=following.patience,
@@ -250,12 +263,5 @@ def _staged(progress: Progress, number: int) -> Progress:
         stage: str, done: int, total: int, figures: Mapping[str, float] | None = None
     ) -> None:
         progress(f"round {number}: {stage}", done, total, figures)
-
-    return report
-
-
-def _collecting(progress: Progress) -> Any:
-    def report(state: CollectProgress) -> None:
-        progress("collect", state.episodes, state.planned, {"real steps": state.real_steps})
 
     return report

@@ -64,11 +64,27 @@ def _make(spec: RealSpec, render_mode: str | None) -> gym.Env[Any, Any]:
 
 
 class FrameView(gym.ObservationWrapper[Any, Any, Any]):
-    """Crop and resize uint8 frames, in the spec's order."""
+    """Shows an env's uint8 frames cropped and resized."""
 
     def __init__(self, env: gym.Env[Any, Any], spec: RealSpec) -> None:
         super().__init__(env)
-        space = env.observation_space
+        self._steps = FrameSteps(spec, env.observation_space)
+        self.observation_space = gym.spaces.Box(0, 255, self._steps.shape, np.uint8)
+
+    def observation(self, observation: Any) -> NDArray[np.uint8]:
+        """The frame after crop and resize; a fresh array."""
+        return self._steps(observation)
+
+
+class FrameSteps:
+    """A spec's crops and resizes of one frame, in its order."""
+
+    def __init__(self, spec: RealSpec, space: gym.Space[Any]) -> None:
+        """Check that the steps fit frames of ``space``.
+
+        Raises:
+            DataError: no uint8 Box space, or a step that does not fit it.
+        """
         if not isinstance(space, gym.spaces.Box) or space.dtype != np.uint8:
             raise DataError(
                 f"{spec.env_id}: expected uint8 frames (a Box space), got {space}; "
@@ -90,11 +106,11 @@ class FrameView(gym.ObservationWrapper[Any, Any, Any]):
             elif isinstance(step, Resize):
                 self._steps.append(AreaResize(shape[:2], (step.height, step.width)))
                 shape = (step.height, step.width, *shape[2:])
-        self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
+        self.shape = shape
+        """Of a frame after all steps."""
 
-    def observation(self, observation: Any) -> NDArray[np.uint8]:
-        """The frame after crop and resize; a fresh array."""
-        frame: NDArray[np.uint8] = observation
+    def __call__(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The frame after all steps; a fresh array."""
         for step in self._steps:
             if isinstance(step, Crop):
                 frame = frame[step.top : step.bottom, step.left : step.right]
@@ -125,10 +141,12 @@ class AreaResize:
         """uint8 ``[H, W]`` or ``[H, W, C]`` to the new height and width."""
         height, width = frame.shape[:2]
         values = frame.astype(self._rows.dtype).reshape(height, -1)
-        summed = (self._rows @ values).reshape(len(self._rows), width, -1)
-        total = (self._columns @ summed).astype(np.int64)
+        summed = np.matmul(self._rows, values).reshape(len(self._rows), width, -1)
+        total = np.matmul(self._columns, summed).astype(np.int64)
         average = (2 * total + self._area) // (2 * self._area)
-        return average.astype(np.uint8).reshape(*average.shape[:2], *frame.shape[2:])
+        shape = (*average.shape[:2], *frame.shape[2:])
+        resized: NDArray[np.uint8] = average.astype(np.uint8).reshape(shape)
+        return resized
 
 
 def _overlaps(old: int, new: int) -> NDArray[np.int64]:
@@ -138,7 +156,8 @@ def _overlaps(old: int, new: int) -> NDArray[np.int64]:
     old_edges, new_edges = np.arange(old + 1) * old_step, np.arange(new + 1) * new_step
     right = np.minimum(old_edges[None, 1:], new_edges[1:, None])
     left = np.maximum(old_edges[None, :-1], new_edges[:-1, None])
-    return np.maximum(right - left, 0)
+    overlaps: NDArray[np.int64] = np.maximum(right - left, 0)
+    return overlaps
 
 
 def _wrap_actions(env: gym.Env[Any, Any], spec: RealSpec) -> gym.Env[Any, Any]:
@@ -152,13 +171,28 @@ def _wrap_actions(env: gym.Env[Any, Any], spec: RealSpec) -> gym.Env[Any, Any]:
                 f"{spec.env_id}: expected a plain Discrete space (from 0, without rescale_action), "
                 f"got {space} and {len(steps)} rescale_action"
             )
-        return env
+        return CheckedAction(env)
     if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
-        raise DataError(f"{spec.env_id}: expected Discrete or one-dimensional Box actions, "
-                        f"got {space}")
+        raise DataError(
+            f"{spec.env_id}: expected Discrete or one-dimensional Box actions, got {space}"
+        )
     if steps:
         return SymmetricAction(env, np.array(steps[0].low), np.array(steps[0].high))
     return SymmetricAction(env, space.low, space.high)
+
+
+class CheckedAction(gym.ActionWrapper[Any, Any, Any]):
+    """Discrete actions, refused before they reach an env that may not check them."""
+
+    def action(self, action: Any) -> int:
+        """The action as a plain int.
+
+        Raises:
+            ValueError: not a whole number in the space.
+        """
+        if not self.action_space.contains(action):
+            raise ValueError(f"action: expected one of {self.action_space}, got {action!r}")
+        return int(action)
 
 
 class SymmetricAction(gym.ActionWrapper[Any, Any, Any]):
@@ -194,4 +228,5 @@ class SymmetricAction(gym.ActionWrapper[Any, Any, Any]):
                 f"action: expected {self._low.shape[0]} numbers in [-1, 1], got {action!r}"
             )
         mapped = self._low + (given + 1.0) / 2.0 * self._range
-        return mapped.clip(self._inner.low, self._inner.high).astype(self._inner.dtype)
+        cut: NDArray[Any] = mapped.clip(self._inner.low, self._inner.high)
+        return cut.astype(self._inner.dtype)

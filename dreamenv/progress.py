@@ -17,9 +17,7 @@ class Progress(Protocol):
     ) -> None: ...
 
 
-def silent(
-    stage: str, done: int, total: int, figures: Mapping[str, float] | None = None
-) -> None:
+def silent(stage: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
     """Show nothing."""
 
 

@@ -50,9 +50,7 @@ def make_real(
         ValueError: an unknown ``obs``, or ``raw`` without ``"pixels"``.
         DataError: the real env does not show what the package's model was made for.
     """
-    return RealEnv(
-        dream, obs=obs, render_mode=render_mode, raw=raw, sample=sample, device=device
-    )
+    return RealEnv(dream, obs=obs, render_mode=render_mode, raw=raw, sample=sample, device=device)
 
 
 class RealEnv(gym.Env[NDArray[Any], Any]):
@@ -194,7 +192,8 @@ class RealFilter:
         seen: NDArray[Any] = self._model.observe(self._state, self._kind)[0].cpu().numpy()
         if self._kind == "pixels":
             return seen.copy()
-        return np.clip(seen, -self._bound, self._bound)
+        bounded: NDArray[Any] = np.clip(seen, -self._bound, self._bound)
+        return bounded
 
 
 def observation_kind(config: PackageConfig, space: gym.Space[Any], policy: str) -> ObservationKind:
@@ -205,10 +204,18 @@ def observation_kind(config: PackageConfig, space: gym.Space[Any], policy: str) 
     """
     kinds: tuple[ObservationKind, ...] = ("features", "latent", "pixels")
     for kind in kinds:
-        if config.observation_space(kind) == space:
+        own = config.observation_space(kind)
+        if space == own or (kind == "pixels" and space == _channels_first(own)):
             return kind
     known = ", ".join(f"{kind} {config.observation_space(kind)}" for kind in kinds)
     raise PolicyError(
         f"{policy}: expected a policy over one of {config.name}'s observations ({known}), "
         f"found {space}; is it another dream's?"
     )
+
+
+def _channels_first(space: gym.Space[Any]) -> gym.Space[Any] | None:
+    """``[C, H, W]``, as Stable-Baselines3 keeps image spaces in its files."""
+    shape = space.shape
+    assert shape is not None
+    return gym.spaces.Box(0, 255, (shape[-1], *shape[:-1]), np.uint8) if len(shape) == 3 else None

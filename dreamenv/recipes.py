@@ -24,10 +24,15 @@ class FirstData(Strict):
 
 
 class NextData(Strict):
-    """Later rounds: the last round's policy, sampled, plus exploration noise."""
+    """Later rounds: the last round's policy plus exploration noise.
+
+    The policy's mode by default: it is what gets evaluated, and a scale of noise drawn for each
+    episode, from none up, shows the model both that and what lies around it.
+    """
 
     episodes: Count = 50
-    noise: Annotated[float, Field(ge=0, le=10)] = 0.3
+    noise: Annotated[float, Field(ge=0, le=10)] = 0.5
+    deterministic: bool = True
     random_prefix: Annotated[int, Field(ge=0)] = 0
     max_decisions: Count | None = None
     patience: Count | None = None
@@ -40,13 +45,13 @@ class Recipe(Strict):
     """Of the package."""
     first: FirstData = FirstData()
     next: NextData = NextData()
-    sizes: dict[str, int | float] = {}
-    vae_steps: Annotated[list[int], Field(min_length=1)] = [6000, 2000]
-    rnn_steps: Annotated[list[int], Field(min_length=1)] = [4000]
-    defaults: dict[str, Any] = {}
+    sizes: dict[str, int | float] = Field(default_factory=dict)
+    vae_steps: list[int] = Field(default=[6000, 2000], min_length=1)
+    rnn_steps: list[int] = Field(default=[4000], min_length=1)
+    defaults: dict[str, Any] = Field(default_factory=dict)
     learn: LearnDefaults = LearnDefaults()
     evaluation_episodes: Annotated[int, Field(ge=2)] = 10
-    """Real episodes that show where a round stands; counted apart, and nothing is chosen by them."""
+    """Real episodes that show where a round stands; counted apart, nothing is chosen by them."""
 
 
 def load_recipe(source: str | Path) -> Recipe:

@@ -1,4 +1,4 @@
-"""The demo's pictures: real frame, its reconstruction and the dream, side by side; the learning curve."""
+"""The demo's pictures: real frame, reconstruction and dream side by side; the learning curve."""
 
 from __future__ import annotations
 
@@ -13,10 +13,24 @@ from numpy.typing import NDArray
 import dreamenv
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from dreamenv.evaluate import Evaluation
+    from dreamenv.learn import Learned
 
 PANELS = ("real frame", "its reconstruction", "the dream")
 ENLARGE = 4
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a policy scored, in the dream and in the real env."""
+
+    name: str
+    dream: Evaluation
+    real: Evaluation
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,7 @@ class SideBySide:
     """One real episode and one dreamt one, from the same first frame and by the same policy."""
 
     frames: NDArray[np.uint8]
-    """``[steps, 3, height, width, 3]``, in the order of ``PANELS``; the shorter of the two ends it."""
+    """``[steps, 3, height, width, 3]``, in the order of ``PANELS``; the shorter ends both."""
 
 
 def drive(policy: BaseAlgorithm, dream: str, seed: int, steps: int) -> SideBySide:
@@ -49,9 +63,7 @@ def drive(policy: BaseAlgorithm, dream: str, seed: int, steps: int) -> SideBySid
         features, _, ended, cut, _ = seen.step(action)
         frame, *_ = real.step(action)
         picture, *_ = reconstructed.step(action)
-        imagined, _, woke, horizon, _ = dreamt.step(
-            policy.predict(imagined, deterministic=True)[0]
-        )
+        imagined, _, woke, horizon, _ = dreamt.step(policy.predict(imagined, deterministic=True)[0])
         frames.append(np.stack([frame, picture, _render(dreamt)]))
         if ended or cut or woke or horizon:
             break
@@ -84,7 +96,7 @@ def save_strip(shown: SideBySide, path: Path, columns: int = 8) -> None:
 
 
 def save_film(shown: SideBySide, path: Path, fps: float = 12.5) -> None:
-    """Save an mp4: the three panels in a row, enlarged; 12.5 decisions are a second of the track."""
+    """Save an mp4: the three panels in a row, enlarged; 12.5 decisions are a second."""
     from moviepy import ImageSequenceClip
 
     enlarged = shown.frames.repeat(ENLARGE, axis=2).repeat(ENLARGE, axis=3)
@@ -94,25 +106,27 @@ def save_film(shown: SideBySide, path: Path, fps: float = 12.5) -> None:
     )
 
 
-def save_curve(steps: list[int], returns: list[float], real: tuple[float, float, float], path: Path) -> None:
-    """Save a PNG: the dream return over dream steps, and what the end of it scored in the real env.
-
-    Args:
-        steps: decisions taken in the dream.
-        returns: mean dream return at each.
-        real: mean, low and high of the real return.
-    """
+def save_curve(learned: Learned, scores: Sequence[Scores], path: Path) -> None:
+    """Save a PNG: the dream return while learning, and what came of it."""
     from matplotlib.figure import Figure
 
-    mean, low, high = real
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    ax = figure.subplots()
-    ax.plot(steps, returns, label="dream, while learning")
-    ax.errorbar(
-        [steps[-1]], [mean], [[mean - low], [high - mean]], fmt="o", capsize=4,
-        label="real env, at the end",
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    left.plot([step for step, _ in learned.curve], [mean for _, mean in learned.curve])
+    left.set(
+        title="while learning",
+        xlabel="decisions in the dream",
+        ylabel="dream return of an episode (the recipe's horizon)",
     )
-    ax.set(xlabel="decisions in the dream", ylabel="return of an episode")
-    ax.legend()
-    ax.spines[["top", "right"]].set_visible(False)
+    for offset, label in ((-0.1, "dream"), (0.1, "real")):
+        places = [at + offset for at in range(len(scores))]
+        found = [row.dream if label == "dream" else row.real for row in scores]
+        means = [e.mean for e in found]
+        errors = [[e.mean - e.low for e in found], [e.high - e.mean for e in found]]
+        right.errorbar(places, means, errors, fmt="o", capsize=4, label=label)
+    right.set(title="whole episodes", ylabel="return", xlim=(-0.5, len(scores) - 0.5))
+    right.set_xticks(range(len(scores)), [row.name for row in scores])
+    right.legend()
+    for ax in (left, right):
+        ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)

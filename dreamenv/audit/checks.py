@@ -59,7 +59,7 @@ def run_checks(findings: Findings) -> tuple[Verdict, list[Check]]:
         passed={"honest": True, "undecided": None}.get(verdict.word, False),
         measured=verdict.sentence,
         expected=f"a gap of at most {t.gap:.0%} of the gain over random (or {t.noise} standard "
-        "deviations of random's return, if that is more)",
+        f"deviations of random's return, or {t.rounding:.0%} of the return, whichever is most)",
     )
     checks: list[Callable[[Findings], Check]] = [
         best_return,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.policies import load_policy, predict
 from dreamenv.data.rollouts import Episode, Rollouts
 from dreamenv.dream import Dream
-from dreamenv.errors import DataError
+from dreamenv.errors import DataError, PolicyError
 from dreamenv.models.world_model import ObservationKind
 from dreamenv.packages import Package
 from dreamenv.progress import Progress, silent
@@ -99,6 +99,13 @@ def collect_real(
 ) -> Rollouts:
     """Fresh real episodes of a policy (None: random actions), without exploration noise."""
     first = FIRST_SEED + SEEDS_AN_AUDIT * settings.seed
+    name = "real, random" if policy is None else "real"
+
+    def report(
+        stage: str, done: int, total: int, figures: Mapping[str, float] | None = None
+    ) -> None:
+        progress(name, done, total, figures)
+
     return collect(
         CollectConfig(
             real=config.real,
@@ -114,7 +121,7 @@ def collect_real(
             max_decisions=real_horizon(config) or config.defaults.horizon,
             episodes_per_shard=max(1, settings.episodes // (2 * settings.workers)),
         ),
-        progress,
+        report,
     )
 
 
@@ -153,12 +160,15 @@ def acting(
         return "latent", random_act(config.action.space(), lanes, settings.hold, settings.seed)
     model, rng = load_policy(policy), np.random.default_rng(settings.seed)
     kind = observation_kind(config, model.observation_space, str(policy))
+    if model.action_space != config.action.space():
+        raise PolicyError(
+            f"{policy}: expected actions {config.action.space()} as in {config.name}, found "
+            f"{model.action_space}; is it another dream's?"
+        )
     return kind, lambda observation: predict(model, observation, settings.deterministic, rng)
 
 
-def open_held_out(
-    data: str | Path | Sequence[str | Path], config: PackageConfig
-) -> list[Episode]:
+def open_held_out(data: str | Path | Sequence[str | Path], config: PackageConfig) -> list[Episode]:
     """Episodes that the caller says the model never saw.
 
     Raises:

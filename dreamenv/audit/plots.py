@@ -129,21 +129,19 @@ def draw_reliability(calibration: Calibration) -> Figure:
 
 def draw_frames(strips: Sequence[Strip]) -> Figure:
     """Three rows a strip: real, reconstruction, dream."""
-    columns = max(len(s.steps) for s in strips)
-    figure = _figure(1.25 * columns + 1.0, 4.2 * len(strips))
-    axes = figure.subplots(3 * len(strips), columns, squeeze=False)
-    for one in axes.flat:
-        one.axis("off")
-    for index, strip in enumerate(strips):
+    height, width = strips[0].real.shape[1:3]
+    shape = len(strips[0].steps) * width / (3 * height)
+    figure = _figure(11.0, (10.0 / shape + 0.7) * len(strips))
+    every = figure.subplots(len(strips), 1, squeeze=False).flat
+    for axes, strip in zip(every, strips, strict=True):
         rows = {"real": strip.real, "seen": strip.reconstruction, "dream": strip.dream}
-        for row, (name, frames) in enumerate(rows.items()):
-            for column, (k, frame) in enumerate(zip(strip.steps, frames, strict=True)):
-                one = axes[3 * index + row][column]
-                one.imshow(frame, cmap="gray", vmin=0, vmax=255)
-                heading = f"k = {k}" if row == 0 else ""
-                if column == 0:
-                    heading = f"{name}  {heading}"
-                one.set_title(heading, fontsize=8)
+        picture = np.concatenate([np.concatenate([*r], axis=1) for r in rows.values()], axis=0)
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        centres = width * (np.arange(len(strip.steps)) + 0.5)
+        axes.set_xticks(centres, [f"k = {k}" for k in strip.steps])
+        axes.set_yticks(height * (np.arange(3) + 0.5), list(rows))
+        axes.tick_params(length=0)
+        axes.set_title(f"real episode {strip.seed}, from decision {strip.start} on", fontsize=9)
     return figure
 
 

@@ -17,7 +17,9 @@ class Thresholds:
     gap: float = 0.25
     """The dream's return may differ from the real one by this share of the gain it promises …"""
     noise: float = 0.5
-    """… or by this many standard deviations of a random policy's real return, if that is more."""
+    """… or by this many standard deviations of a random policy's real return, if that is more …"""
+    rounding: float = 0.01
+    """… or by this share of the larger return: where nothing varies, a hair is no gap."""
     exploited: float = 0.25
     """A policy that has less than this share of its promised gain in reality exploits the dream."""
 
@@ -63,7 +65,11 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
     t = thresholds or Thresholds()
     e = evidence
     promised, delivered = e.dream.value - e.random, e.real.value - e.random
-    tolerance = max(t.gap * abs(promised), t.noise * e.random_std)
+    tolerance = max(
+        t.gap * abs(promised),
+        t.noise * e.random_std,
+        t.rounding * max(abs(e.dream.value), abs(e.real.value)),
+    )
     gains = e.trained and promised > e.random_std
     figures = f"dream says {e.dream.value:.4g}, real says {e.real.value:.4g}"
     scale = f"random {e.random:.4g}"

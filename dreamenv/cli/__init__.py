@@ -1,4 +1,4 @@
-"""The ``dreamenv`` command. Commands import what they need as they run, so ``--help`` needs no torch."""
+"""The ``dreamenv`` command. Commands import what they need as they run."""
 
 from __future__ import annotations
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from dreamenv.progress import Progress
 
 USAGE_ERROR = 2
 """Exit code of an error that is the caller's to mend."""
@@ -15,8 +19,8 @@ USAGE_ERROR = 2
 class Door(TyperGroup):
     """Says an error that is the caller's to mend in one line, and exits with 2.
 
-    Those are :class:`~dreamenv.errors.DreamenvError` (a ``ValueError`` too), other bad values, unknown
-    env ids, missing extras and files. Anything else is a bug and keeps its traceback.
+    Those are :class:`~dreamenv.errors.DreamenvError`, bad values, unknown env ids, missing extras
+    and files. Anything else is a bug and keeps its traceback.
     """
 
     def invoke(self, ctx: Any) -> Any:
@@ -27,7 +31,9 @@ class Door(TyperGroup):
         try:
             return super().invoke(ctx)
         except (DreamenvError, ValueError, ImportError, OSError, gym.error.Error) as error:
-            if isinstance(error, BrokenPipeError) or (ctx.obj or {}).get("debug"):
+            # Python itself names the module it could not import; a missing extra is raised by hand.
+            bug = isinstance(error, ImportError) and error.name is not None
+            if bug or isinstance(error, BrokenPipeError) or (ctx.obj or {}).get("debug"):
                 raise
             typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
             raise typer.Exit(USAGE_ERROR) from error
@@ -52,9 +58,26 @@ Dream = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 
 
+def progress_for(piped: bool) -> AbstractContextManager[Progress]:
+    """The console's progress, or none where standard output is for a pipe."""
+    from dreamenv.progress import console, silent
+
+    return nullcontext(silent) if piped else console()
+
+
 def print_json(document: Any) -> None:
     """Write a JSON document to standard output, for pipes."""
     import json
 
     json.dump(document, sys.stdout, indent=1)
     sys.stdout.write("\n")
+
+
+def interval(mean: float, low: float, high: float) -> str:
+    """A mean with its interval, in as many digits as tell something.
+
+    >>> interval(612.34, 580.1, 640.0)
+    '612 [580, 640]'
+    """
+    digits = 0 if max(abs(low), abs(high)) >= 100 else 2
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

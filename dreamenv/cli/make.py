@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dreamenv.cli.door import Seed
-
-if TYPE_CHECKING:
-    from dreamenv.data.collect import CollectProgress
-    from dreamenv.progress import Progress
+from dreamenv.cli.door import Seed, interval
 
 PANEL = "Make a dream"
 
@@ -24,20 +20,20 @@ def add_to(app: typer.Typer) -> None:
 
 def collect(
     env: Annotated[
-        str, typer.Argument(metavar="ENV", help="CarRacing-v3, or a JSON file that declares an env.")
+        str,
+        typer.Argument(metavar="ENV", help="CarRacing-v3, or a JSON file that declares an env."),
     ],
     episodes: Annotated[int, typer.Option(help="Episodes in all, earlier runs' included.")],
     out: Annotated[Path, typer.Option(help="Folder to write, or to go on with.")],
-    policy: Annotated[
-        str, typer.Option(metavar="random|POLICY.zip", help="Who acts.")
-    ] = "random",
+    policy: Annotated[str, typer.Option(metavar="random|POLICY.zip", help="Who acts.")] = "random",
     dream: Annotated[
         str | None, typer.Option(help="The dream that POLICY.zip learnt in, through which it sees.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     seed: Seed = 0,
     noise: Annotated[
-        float, typer.Option(help="Most exploration noise on a policy's actions, in units of action.")
+        float,
+        typer.Option(help="Most exploration noise on a policy's actions, in units of action."),
     ] = 0.0,
     hold: Annotated[int, typer.Option(help="Most decisions that a random action is held for.")] = 4,
     max_decisions: Annotated[
@@ -70,13 +66,8 @@ def collect(
         patience=patience,
     )
     with console() as progress:
-        rollouts = run(config, lambda now: _report(progress, now))
+        rollouts = run(config, progress)
     typer.echo(f"{out}: {len(rollouts.episodes)} episodes, {rollouts.real_steps:,} real frames")
-
-
-def _report(progress: Progress, now: CollectProgress) -> None:
-    figures = {"real frames": float(now.real_steps)}
-    progress("collect", now.episodes, now.planned, figures)
 
 
 def train(
@@ -86,7 +77,8 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="The package's folder.")],
     initial: Annotated[
-        str | None, typer.Option(metavar="DREAM", help="A package of the same sizes to train on from.")
+        str | None,
+        typer.Option(metavar="DREAM", help="A package of the same sizes to train on from."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The package's name; OUT's by default.")] = None,
     vae_steps: Annotated[int | None, typer.Option(help="Gradient steps of the VAE.")] = None,
@@ -115,4 +107,72 @@ def train(
     start = load_package(initial) if initial is not None else None
     with console() as progress:
         package = train_mdnrnn(data, out, config, initial=start, progress=progress)
-    typer.echo(f"{out}: {package.config.name}, {package.config.provenance['real_steps']:,} real frames")
+    typer.echo(
+        f"{out}: {package.config.name}, {package.config.provenance['real_steps']:,} real frames"
+    )
+
+
+def loop(
+    env: Annotated[
+        str,
+        typer.Argument(metavar="ENV", help="CarRacing-v3, or a JSON file that declares an env."),
+    ],
+    real_steps: Annotated[int, typer.Option(help="Budget of real frames to learn from.")],
+    out: Annotated[Path, typer.Option(help="Folder to write, or to go on with.")],
+    family: Annotated[
+        str, typer.Option(metavar="mdnrnn", help="The family of world model.")
+    ] = "mdnrnn",
+    algo: Annotated[
+        str, typer.Option(help="Who learns in the dream: ppo, a2c, sac, td3, dqn.")
+    ] = "ppo",
+    recipe: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A JSON file; the env's own recipe by default."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that play the real env.")] = 2,
+    seed: Seed = 0,
+) -> None:
+    """Collect, fit, learn in the dream, evaluate, and again; killed, the same command goes on.
+
+    Leaves OUT/policy.zip, OUT/package/ and OUT/curve.json. Frames of evaluation are shown apart.
+
+    [cyan]dreamenv loop CarRacing-v3 --real-steps 500000 --out runs/car[/cyan]
+    """
+    if family != "mdnrnn":
+        raise ValueError(f'family: expected "mdnrnn", got {family!r}')
+    from dreamenv.loop import LoopConfig
+    from dreamenv.loop import loop as run
+    from dreamenv.progress import console
+    from dreamenv.real_specs import load_real_spec
+    from dreamenv.recipes import load_recipe
+
+    if recipe is not None and not Path(recipe).is_file():
+        raise ValueError(f"recipe: expected a JSON file, found none at {recipe}")
+    config = LoopConfig(
+        real=load_real_spec(env),
+        out=out,
+        real_steps=real_steps,
+        recipe=load_recipe(recipe or env),
+        family="mdnrnn",
+        algo=algo,
+        seed=seed,
+        workers=workers,
+    )
+    with console() as progress:
+        rounds = run(config, progress)
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "round", "real frames", "evaluation frames", "dream return", "real return", box=None
+    )
+    for each in rounds:
+        table.add_row(
+            str(each.round),
+            f"{each.real_steps:,}",
+            f"{each.evaluation_steps:,}",
+            interval(**each.dream_return),
+            interval(**each.real_return),
+        )
+    Console().print(table)
+    typer.echo(f"{out}: policy.zip, package/, curve.json")

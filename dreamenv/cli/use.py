@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dreamenv.cli.door import Dream, Seed, print_json
+from dreamenv.cli.door import Dream, Seed, interval, print_json, progress_for
 
 PANEL = "Use a dream"
 
@@ -15,7 +15,7 @@ PANEL = "Use a dream"
 def add_to(app: typer.Typer) -> None:
     """Register this file's commands."""
     app.command("list", rich_help_panel=PANEL)(list_dreams)
-    for command in (info,):
+    for command in (info, learn, evaluate, audit):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -33,7 +33,9 @@ def list_dreams(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("dream", "real env", "family", "real frames", "features", box=None, pad_edge=False)
+    table = Table(
+        "dream", "real env", "family", "real frames", "features", box=None, pad_edge=False
+    )
     for name, config in dreams.items():
         frames = config.provenance.get("real_steps")
         table.add_row(
@@ -68,3 +70,125 @@ def info(
     card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
     # A stranger's card may hold the terminal's escape sequences.
     Console().print(Markdown("".join(c for c in card if c.isprintable() or c == "\n")))
+
+
+def learn(
+    dream: Dream,
+    out: Annotated[Path, typer.Option(metavar="POLICY.zip", help="The policy's file.")],
+    algo: Annotated[
+        str | None, typer.Option(help="ppo, a2c, sac, td3 or dqn; the dream's own by default.")
+    ] = None,
+    timesteps: Annotated[
+        int | None, typer.Option(min=1, help="Decisions in the dream; its own by default.")
+    ] = None,
+    num_envs: Annotated[int | None, typer.Option(min=1, help="Lanes; its own by default.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the dream.")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Decisions an episode.")] = None,
+    device: Annotated[str, typer.Option(help="Where the dream runs: cpu, cuda.")] = "cpu",
+    seed: Seed = 0,
+) -> None:
+    """Train a policy from scratch in a dream; no real env is touched.
+
+    An ordinary Stable-Baselines3 file. What is not said is the dream's own recipe, which transfers.
+
+    [cyan]dreamenv learn Dream-CarRacing-v0 --algo ppo --seed 1 --out policy.zip[/cyan]
+    """
+    from dreamenv.learn import learn as run
+    from dreamenv.progress import console
+
+    knobs = {"temperature": temperature, "horizon": horizon}
+    with console() as progress:
+        learned = run(
+            dream,
+            out=out,
+            algo=algo,
+            timesteps=timesteps,
+            seed=seed,
+            num_envs=num_envs,
+            knobs={name: value for name, value in knobs.items() if value is not None},
+            device=device,
+            progress=progress,
+        )
+    pace = f"{learned.steps_per_second:,.0f} steps/s"
+    typer.echo(f"{learned.path}: {learned.timesteps:,} decisions in the dream, {pace}")
+
+
+def evaluate(
+    policy: Annotated[str, typer.Argument(metavar="POLICY.zip|random", help="Who acts.")],
+    dream: Dream,
+    on: Annotated[str, typer.Option(metavar="dream|real", help="Where.")] = "real",
+    episodes: Annotated[int, typer.Option(min=1, help="Whole episodes, on unseen tracks.")] = 20,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Sample the policy instead of taking its mode.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that play the real env.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, for scripts.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Score a policy, in the dream or in the real env.
+
+    A policy's file holds pickled Python, which runs as it is loaded: give your own only.
+
+    [cyan]dreamenv evaluate policy.zip Dream-CarRacing-v0 --on real --episodes 50 --json[/cyan]
+    """
+    if on not in ("dream", "real"):
+        raise ValueError(f'on: expected "dream" or "real", got {on!r}')
+    from dreamenv.evaluate import evaluate as run
+
+    with progress_for(as_json) as progress:
+        scored = run(
+            policy,
+            dream,
+            on="dream" if on == "dream" else "real",
+            episodes=episodes,
+            seed=seed,
+            deterministic=not sample,
+            workers=workers,
+            progress=progress,
+        )
+    if as_json:
+        print_json(scored.to_json())
+        return
+    line = f"{on} return {interval(scored.mean, scored.low, scored.high)}, std {scored.std:.0f}"
+    typer.echo(f"{line}, over {episodes} episodes ({scored.real_steps:,} real frames)")
+
+
+def audit(
+    dream: Dream,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="POLICY.zip", help="Whose; random actions by default.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DATA", help="Rollouts that the model never saw; may be repeated."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("audit"),
+    episodes: Annotated[int | None, typer.Option(help="Real episodes; 20 by default.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A look, in a minute.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that play the real env.")] = 2,
+    seed: Seed = 0,
+) -> None:
+    """Report the gap between a dream and its real env: JSON, a page, and figures.
+
+    [cyan]dreamenv audit Dream-CarRacing-v0 --policy policy.zip --out audit[/cyan]
+    """
+    from dreamenv.audit import audit as run
+    from dreamenv.progress import console
+
+    with console() as progress:
+        report = run(
+            dream,
+            policy=policy,
+            data=data or None,
+            out=out,
+            episodes=episodes,
+            seed=seed,
+            quick=quick,
+            workers=workers,
+            progress=progress,
+        )
+    typer.echo(f"{report.verdict.word}: {report.verdict.sentence}")
+    for check in report.checks:
+        mark = {True: "passed", False: "FAILED", None: "cannot tell"}[check.passed]
+        typer.echo(f"  {mark:11} {check.name}: {check.measured} (expected {check.expected})")
+    typer.echo(f"{out / 'index.html'}")

@@ -1,0 +1,1 @@
+"""Real episodes: collected, stored as plain files, read without loading them."""

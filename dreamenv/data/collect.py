@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dreamenv.config import RealSpec
+from dreamenv.data.lock import sole_writer
 from dreamenv.data.manifest import (
     Manifest,
     describe_actions,
@@ -90,7 +88,7 @@ def collect(config: CollectConfig, progress: Progress = silent) -> Rollouts:
     """
     manifest = plan(config)
     config.out.mkdir(parents=True, exist_ok=True)
-    with _alone(config.out):
+    with sole_writer(config.out):
         write_manifest(config.out, manifest)
         remove_unfinished(config.out)
         done = finished_shards(config.out, manifest)
@@ -148,17 +146,3 @@ def _digest(path: Path) -> str:
         raise DataError(f"policy {path}: expected a Stable-Baselines3 .zip file, found none")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system frees when this process ends, however it ends."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(
-                f"{folder}: another collection is writing here; wait for it, or choose "
-                "another folder"
-            ) from error
-        yield

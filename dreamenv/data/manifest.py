@@ -16,8 +16,17 @@ from dreamenv.errors import DataError
 
 FILE = "manifest.json"
 DISTRIBUTIONS = (
-    "dreamenv gymnasium numpy box2d box2d-py pygame pygame-ce vizdoom torch stable-baselines3"
-).split()
+    "dreamenv",
+    "gymnasium",
+    "numpy",
+    "box2d",
+    "box2d-py",
+    "pygame",
+    "pygame-ce",
+    "vizdoom",
+    "torch",
+    "stable-baselines3",
+)
 
 
 class Manifest(Strict):
@@ -35,7 +44,7 @@ class Manifest(Strict):
     policy: str
     """Who acted: ``"random"``, or the policy's name."""
     source: dict[str, str | int | float | bool | None]
-    """Everything else that the data follow from: seed, noise, limits, digests of policy and dream."""
+    """What else the data follow from: seed, noise, limits, digests of policy and dream."""
     versions: dict[str, str]
     """Of the installed packages that the data may depend on."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class CollectPolicy(Protocol):
-    """Acts through one episode after another; all its randomness comes from the episode's ``rng``."""
+    """Acts through one episode after another; its randomness is that of the episode's ``rng``."""
 
     def begin(self, frame: NDArray[np.uint8], rng: np.random.Generator) -> None:
         """An episode begins with this first frame."""
@@ -122,13 +122,18 @@ def predict(
     deterministic: bool,
     rng: np.random.Generator,
 ) -> NDArray[Any]:
-    """The policy's action, sampled under ``rng`` alone: torch's own generator is left as it was."""
-    if deterministic:
+    """The policy's action, sampled under ``rng`` alone: torch's own generator is left as it was.
+
+    DQN has nothing to sample and would draw its own exploration elsewhere: it is always greedy.
+    """
+    if deterministic or hasattr(model, "exploration_rate"):
         return model.predict(observation, deterministic=True)[0]
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**63)))
+        if getattr(model, "use_sde", False):  # draws its noise here, not in predict
+            model.policy.reset_noise()  # type: ignore[operator]
         return model.predict(observation, deterministic=False)[0]
 
 

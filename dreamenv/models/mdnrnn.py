@@ -60,7 +60,10 @@ class MDNRNNSizes:
 
 
 class MDNRNN(nn.Module):
-    """Meets :class:`dreamenv.models.world_model.WorldModel`. State: ``z``, ``h``, ``c``, ``mask``."""
+    """Meets :class:`dreamenv.models.world_model.WorldModel`.
+
+    State, all float32: ``z`` ``[lanes, latent]``; ``h``, ``c`` and ``mask`` ``[lanes, hidden]``.
+    """
 
     def __init__(self, sizes: MDNRNNSizes) -> None:
         super().__init__()
@@ -142,7 +145,8 @@ class MDNRNN(nn.Module):
         return action
 
     def recur(self, state: State, action: Tensor) -> tuple[Tensor, Tensor]:
-        """The LSTM's next (h, c), by hand: far less overhead than ``nn.LSTM`` on a sequence of one."""
+        """The LSTM's next (h, c), by hand: on a sequence of one, far less overhead than
+        ``nn.LSTM``."""
         x = torch.cat([state["z"], self.embed(action)], dim=1)
         gates = F.linear(x, self.lstm.weight_ih_l0, self.lstm.bias_ih_l0) + F.linear(
             state["h"], self.lstm.weight_hh_l0, self.lstm.bias_hh_l0

@@ -13,7 +13,8 @@ def symlog_bins(low: float, high: float, count: int) -> Tensor:
     """``count`` increasing bins from ``low`` to ``high``, evenly spaced under symlog.
 
     Raises:
-        ValueError: if ``low >= high`` or ``count < 2``.
+        ValueError: if ``low >= high`` or ``count < 2``, or if the ends are so close that float32
+            cannot tell the bins apart.
     """
     if not low < high or count < 2:
         raise ValueError(f"expected low < high and count ≥ 2, got {low}, {high}, {count}")
@@ -22,7 +23,10 @@ def symlog_bins(low: float, high: float, count: int) -> Tensor:
     grid = torch.linspace(float(ends[0]), float(ends[1]), count, dtype=torch.float64)
     bins = grid.sign() * grid.abs().expm1()
     bins[0], bins[-1] = low, high
-    return bins.to(torch.float32)
+    rounded = bins.to(torch.float32)
+    if not bool((rounded.diff() > 0).all()):
+        raise ValueError(f"{low} and {high} are too close for {count} bins in float32")
+    return rounded
 
 
 def two_hot(values: Tensor, bins: Tensor) -> Tensor:

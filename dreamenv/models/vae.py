@@ -89,6 +89,6 @@ class VAE(nn.Module):
         return pixels + 0.5
 
     def picture(self, latents: Tensor) -> Tensor:
-        """:meth:`decode` as people and env users want it: uint8 ``[n, height, width, channels]``."""
+        """:meth:`decode` as people and envs want it: uint8 ``[n, height, width, channels]``."""
         pixels = self.decode(latents).clamp(0.0, 1.0).mul(255.0).round_()
         return pixels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

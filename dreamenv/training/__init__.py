@@ -1,0 +1,1 @@
+"""Fit world models on real episodes."""

@@ -71,9 +71,9 @@ class Window:
 class Windows:
     """``batch`` streams of episodes, cut into windows of ``length`` decisions.
 
-    Windows start where the last one of the same episode stopped, never counted from its end: windows
-    aligned to episode ends would teach the LSTM to count the steps to them. A window never crosses
-    into the next episode, so no target is another episode's first frame.
+    Windows start where the last one of the same episode stopped, never counted from its end:
+    windows aligned to episode ends would teach the LSTM to count the steps to them. A window never
+    crosses into the next episode, so no target is another episode's first frame.
     """
 
     def __init__(self, sequences: Sequence[RealSequence], batch: int, length: int) -> None:

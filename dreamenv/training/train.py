@@ -87,9 +87,7 @@ def train_mdnrnn(
         )
     sequences = encode(model.vae, training, progress)
     fit_reward_bins(model, sequences, keep=initial is not None)
-    fit_mdnrnn(
-        model, sequences, config.rnn, seed=config.seed, folder=folder, progress=progress
-    )
+    fit_mdnrnn(model, sequences, config.rnn, seed=config.seed, folder=folder, progress=progress)
     unseen = encode(model.vae, held_out, silent)
     measured, threshold = _measure(model, unseen)
     never_ends = not any(e.terminated for e in episodes)
@@ -127,9 +125,7 @@ def train_mdnrnn(
     return load_package(out)
 
 
-def split(
-    episodes: Sequence[Episode], share: float
-) -> tuple[list[Episode], list[Episode]]:
+def split(episodes: Sequence[Episode], share: float) -> tuple[list[Episode], list[Episode]]:
     """Training and held-out episodes: every so-many-th is held out, at least one."""
     every = max(2, round(1.0 / share)) if share > 0 else len(episodes)
     held_out = [e for i, e in enumerate(episodes) if i % every == every - 1] or [episodes[-1]]

@@ -70,9 +70,7 @@ def _gather(
     episodes: Sequence[Episode], offsets: NDArray[np.int64], index: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
     which = np.searchsorted(offsets, index, side="right") - 1
-    return np.stack(
-        [episodes[e].frames[i - offsets[e]] for e, i in zip(which, index, strict=True)]
-    )
+    return np.stack([episodes[e].frames[i - offsets[e]] for e, i in zip(which, index, strict=True)])
 
 
 @torch.inference_mode()

@@ -27,7 +27,7 @@ def test_integers_are_cast(dtype):
     assert checked.tolist() == [0, 2]
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(derandomize=True, deadline=None, max_examples=50)
 @given(
     hnp.arrays(
         st.sampled_from([np.float32, np.float64]),

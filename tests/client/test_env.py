@@ -222,7 +222,7 @@ def test_lanes_that_are_not_as_declared_are_refused_and_closed():
         return opened[-1]
 
     env = DreamEnv(LaneSource(FEATURES, BOX, other))
-    with pytest.raises(ValueError, match="action_space Discrete.*expected Box"):
+    with pytest.raises(ValueError, match=r"action_space Discrete.*expected Box"):
         env.reset(seed=0)
     assert opened[0].closed
 

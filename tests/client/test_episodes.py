@@ -102,10 +102,7 @@ def sb3(seed, shortest, steps):
 @pytest.mark.parametrize("face", [*AutoresetMode, "sb3"], ids=str)
 def test_every_face_tells_the_same_episodes(face, seed, shortest, steps):
     expected = plain(seed, shortest, steps)
-    if face == "sb3":
-        told = sb3(seed, shortest, steps)
-    else:
-        told = vector(seed, shortest, steps, face)
+    told = sb3(seed, shortest, steps) if face == "sb3" else vector(seed, shortest, steps, face)
     for lane in range(LANES):
         # NEXT_STEP spends a step on each reset, so that it gets less far.
         assert told[lane] == expected[lane][: len(told[lane])]

@@ -1,4 +1,4 @@
-"""Collecting: what is recorded is what the env does, whoever works and however often it is killed."""
+"""Collecting: what is recorded is what the env does, whoever works and however often killed."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_workers_make_no_difference(tmp_path, uninterrupted):
     assert contents(tmp_path / "data") == uninterrupted
 
 
-@pytest.mark.parametrize("flush", [1, 2, 9, 11, 13, 28])
+@pytest.mark.parametrize("flush", [1, 9, 10, 13])
 def test_killed_while_writing(tmp_path, uninterrupted, flush):
     """Killed at the n-th flush (manifest; 8 files and the rename of each shard), then resumed."""
     out = tmp_path / "data"
@@ -114,7 +114,7 @@ def test_killed_while_writing(tmp_path, uninterrupted, flush):
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     shards = sorted(path.name for path in out.glob("shard-*"))
-    assert len(shards) == (flush - 1) // 9 if flush in (1, 2, 9, 11, 13) else 3
+    assert len(shards) == (flush - 1) // 9
     left = contents(out)
     for name in uninterrupted:
         if name.split("/")[0] in shards:
@@ -180,7 +180,9 @@ def test_a_folder_of_other_settings_is_refused(tmp_path, change, message):
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(DataError, match=r"expected an empty or new folder, found \['thesis.tex'\]"):
+    with pytest.raises(
+        DataError, match=r"expected an empty or new folder, found \['thesis\.tex'\]"
+    ):
         collect(CollectConfig(frames_spec(), tmp_path, episodes=1))
     assert contents(tmp_path) == {"thesis.tex": b"precious"}
 
@@ -227,8 +229,9 @@ def test_a_failing_env_says_so_and_leaves_nothing(tmp_path):
 
 def test_a_failing_worker_says_so(tmp_path):
     """The test env is unknown in a spawned process: the worker's own traceback comes back."""
-    config = CollectConfig(frames_spec(), tmp_path / "two", episodes=4, workers=2,
-                           episodes_per_shard=1)
+    config = CollectConfig(
+        frames_spec(), tmp_path / "two", episodes=4, workers=2, episodes_per_shard=1
+    )
     with pytest.raises(RuntimeError, match=r"(?s)worker failed.*Traceback.*TestFrames-v0"):
         collect(config)
     assert set(contents(config.out)) == {"manifest.json"}

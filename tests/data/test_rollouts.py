@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -139,10 +140,11 @@ class Hostile:
         return (pytest.fail, ("unpickled",))
 
 
+NOT_IT = "expected an .npy file of"
 DAMAGE = {
     "missing": ("frames.npy", lambda p: p.unlink(), "found none"),
-    "truncated": ("frames.npy", lambda p: p.write_bytes(p.read_bytes()[:-1]), "expected an .npy file of"),
-    "empty": ("rewards.npy", lambda p: p.write_bytes(b""), "expected an .npy file of"),
+    "truncated": ("frames.npy", lambda p: p.write_bytes(p.read_bytes()[:-1]), NOT_IT),
+    "empty": ("rewards.npy", lambda p: p.write_bytes(b""), NOT_IT),
     "dtype": (
         "frames.npy",
         lambda p: rewrite(p, np.load(p).astype(np.int16)),
@@ -153,24 +155,28 @@ DAMAGE = {
         lambda p: rewrite(p, np.load(p)[:-1]),
         r"of float32 \(5, 2\).* found .*\(4, 2\)",
     ),
-    "count": ("seeds.npy", lambda p: rewrite(p, np.load(p)[:1]), r"of int64 \(2,\).*found .*\(1,\)"),
+    "count": (
+        "seeds.npy",
+        lambda p: rewrite(p, np.load(p)[:1]),
+        r"of int64 \(2,\).*found .*\(1,\)",
+    ),
     "length": ("lengths.npy", lambda p: rewrite(p, np.array([5, 0])), "expected each ≥ 1"),
     "reward": (
         "rewards.npy",
         lambda p: rewrite(p, np.full(5, np.nan, np.float32)),
         "expected finite",
     ),
-    "action": ("actions.npy", lambda p: rewrite(p, np.load(p) * 9), r"expected values in \[-1, 1\]"),
-    "pickle": ("rewards.npy", lambda p: p.write_bytes(pickle.dumps(Hostile())), "expected an .npy file of"),
+    "action": ("actions.npy", lambda p: rewrite(p, np.load(p) * 9), r"values in \[-1, 1\]"),
+    "pickle": ("rewards.npy", lambda p: p.write_bytes(pickle.dumps(Hostile())), NOT_IT),
     "objects": (
         "rewards.npy",
         lambda p: rewrite(p, np.array([Hostile()] * 5, object)),
-        "expected an .npy file of",
+        NOT_IT,
     ),
     "huge": (
         "rewards.npy",
         lambda p: p.write_bytes(p.read_bytes().replace(b"(5,)", b"(5555555555555,)", 1)),
-        "expected an .npy file of",
+        NOT_IT,
     ),
 }
 
@@ -198,12 +204,8 @@ def test_no_garbled_file_crashes_the_reader(tmp_path_factory, data):
     for _ in range(data.draw(st.integers(1, 4))):
         garbled[data.draw(st.integers(0, len(garbled) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(garbled)
-    try:
-        episodes = Rollouts.open(folder).episodes
-    except DataError as error:
-        assert str(folder) in str(error)
-    else:
-        for episode in episodes:
+    with contextlib.suppress(DataError):
+        for episode in Rollouts.open(folder).episodes:
             assert episode.frames.shape == (len(episode) + 1, *SHAPE)
 
 
@@ -227,7 +229,7 @@ def test_a_wrong_manifest_is_named(tmp_path, change, message):
 
 
 def test_what_is_no_folder_of_rollouts_is_refused(tmp_path):
-    with pytest.raises(DataError, match="manifest.json: no such file"):
+    with pytest.raises(DataError, match=r"manifest\.json: no such file"):
         Rollouts.open(tmp_path)
     with pytest.raises(DataError, match="at least one folder"):
         Rollouts.open([])

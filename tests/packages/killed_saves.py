@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from dreamenv.packages import load_package, save_package
+from dreamenv.packages import Package, load_package, save_package
 
 CHANGES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
 
@@ -42,11 +42,10 @@ def kill_at_byte(n: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (n, n))
 
 
-def save_killed(new: Path, path: Path, mode: str, n: int) -> bool:
+def save_killed(package: Package, path: Path, mode: str, n: int) -> bool:
     """Whether the save lived to its end."""
     child = os.fork()
     if child == 0:
-        package = load_package(new)
         (kill_before_operation if mode == "operation" else kill_at_byte)(n)
         save_package(package, path, "card of the new one")
         os._exit(0)
@@ -62,6 +61,7 @@ def main() -> None:
     torch.set_num_threads(1)
     old, new, path = (Path(argument) for argument in sys.argv[1:4])
     mode = sys.argv[4]
+    before, after = load_package(old), load_package(new)
     step = 1 if mode == "operation" else 1999
     seen: list[tuple[int, str, bool]] = []
     n, alive = 0, False
@@ -69,15 +69,14 @@ def main() -> None:
         shutil.rmtree(path.parent, ignore_errors=True)
         path.parent.mkdir()
         shutil.copytree(old, path)
-        alive = save_killed(new, path, mode, n)
+        alive = save_killed(after, path, mode, n)
         there = path.is_dir()
         identity = load_package(path).identity
-        # Whatever was left, the next save works and is what is read then.
-        save_package(load_package(old), path, "card of the old one")
-        assert load_package(path).identity == load_package(old).identity
+        # Whatever was left, the next save works, is what is read then, and (an hour later) tidies.
         for left in path.parent.iterdir():
             os.utime(left, (0, 0))
-        save_package(load_package(old), path, "card of the old one")
+        save_package(before, path, "card of the old one")
+        assert load_package(path).identity == before.identity
         assert [left.name for left in path.parent.iterdir()] == [path.name]
         seen.append((n, identity, there))
         n += step

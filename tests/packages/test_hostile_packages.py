@@ -179,9 +179,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
         r"names: .*unknown \['extra'\]",
     ),
     "overlapping tensors": (
-        header(
-            MODEL, lambda h: h["lstm.weight_hh_l0"].update(data_offsets=[0, 4 * 32 * 8])
-        ),
+        header(MODEL, lambda h: h["lstm.weight_hh_l0"].update(data_offsets=[0, 4 * 32 * 8])),
         r"data_offsets: expected \[\d+, \d+\], found",
     ),
     "offsets past the end": (
@@ -257,9 +255,15 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "sizes at odds with actions": (config(action={"type": "box", "size": 2}), r"sizes: .*action"),
     "the largest sizes with a small file": (
         config(
-            sizes__height=512, sizes__width=512, sizes__vae_base=256, sizes__latent=1024,
-            sizes__hidden=4096, sizes__mixtures=64, observation_shape=[512, 512, 3],
-            latent=1024, features=5120,
+            sizes__height=512,
+            sizes__width=512,
+            sizes__vae_base=256,
+            sizes__latent=1024,
+            sizes__hidden=4096,
+            sizes__mixtures=64,
+            observation_shape=[512, 512, 3],
+            latent=1024,
+            features=5120,
         ),
         rf"{MODEL}: .*shape: expected",
     ),
@@ -318,5 +322,5 @@ def test_a_folder_that_is_not_there(tmp_path, monkeypatch, source):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "p").write_text("a file")
-    with pytest.raises(PackageError, match="folder: expected a folder with .*found a file"):
+    with pytest.raises(PackageError, match=r"folder: expected a folder with .*found a file"):
         load_package(tmp_path / "p")

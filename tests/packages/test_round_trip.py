@@ -83,9 +83,10 @@ def test_float16_halves_matrices_and_keeps_vectors(make_package, tmp_path):
 
 def test_identity_tells_any_difference(make_package):
     package = make_package()
-    bias = {**package.weights, "mixture.bias": package.weights["mixture.bias"].nextafter(
-        torch.tensor(1.0)
-    )}
+    bias = {
+        **package.weights,
+        "mixture.bias": package.weights["mixture.bias"].nextafter(torch.tensor(1.0)),
+    }
     first = {**package.starts, "first": 1 - package.starts["first"]}
     config = package.config.model_copy(update={"name": "other"})
     identities = {
@@ -109,7 +110,10 @@ def test_world_model_is_the_trained_one_and_owns_its_weights(make_package, tiny_
     assert not any(p.requires_grad for p in model.parameters())
     frames = torch.randint(0, 256, (3, 48, 48, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        state, expected = model.begin({"observation": frames}), trained.begin({"observation": frames})
+        state, expected = (
+            model.begin({"observation": frames}),
+            trained.begin({"observation": frames}),
+        )
         assert torch.equal(model.observe(state, "features"), trained.observe(expected, "features"))
     with torch.no_grad():
         for parameter in model.parameters():

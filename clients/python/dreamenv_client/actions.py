@@ -97,7 +97,10 @@ def _check_box(
     if array.dtype != space.dtype:
         with np.errstate(over="ignore"):  # a float64 too great becomes inf, refused below
             cast = array.astype(space.dtype)
-    good = (cast >= space.low - TOLERANCE) & (cast <= space.high + TOLERANCE) & np.isfinite(cast)
+    good = (cast >= space.low) & (cast <= space.high)  # NaN is neither
+    if not good.all():
+        good = (cast >= space.low - TOLERANCE) & (cast <= space.high + TOLERANCE)
+    good &= np.isfinite(cast)
     if array.dtype.kind in "iu":
         good &= cast == array
     if ignore is not None and ignore.any():

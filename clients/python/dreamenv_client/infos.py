@@ -9,22 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def lane_info(info: Mapping[str, NDArray[Any]], lane: int) -> dict[str, Any]:
-    """One lane's info: NumPy scalars, Python bools, and copies of arrays.
+def lane_infos(info: Mapping[str, NDArray[Any]], num_lanes: int) -> list[dict[str, Any]]:
+    """One dict a lane: NumPy scalars, Python bools, and copies of arrays.
 
     Examples:
-        >>> lane_info({"clock": np.array([3, 5]), "on_track": np.array([True, False])}, 1)
-        {'clock': np.int64(5), 'on_track': False}
+        >>> lane_infos({"clock": np.array([3, 5]), "on_track": np.array([True, False])}, 2)
+        [{'clock': np.int64(3), 'on_track': True}, {'clock': np.int64(5), 'on_track': False}]
     """
-    own: dict[str, Any] = {}
-    for name, values in info.items():
-        value = values[lane]
-        if isinstance(value, np.ndarray):
-            own[name] = value.copy()
-        else:
-            # Gymnasium's vector envs make arrays of bool from bool, but of object from np.bool_.
-            own[name] = bool(value) if isinstance(value, np.bool_) else value
-    return own
+    columns = [_column(values) for values in info.values()]
+    if not columns:
+        return [{} for _ in range(num_lanes)]
+    return [dict(zip(info, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _column(values: NDArray[Any]) -> list[Any]:
+    if values.ndim > 1:
+        return [value.copy() for value in values]
+    # Gymnasium's vector envs make arrays of bool from bool, but of object from np.bool_.
+    return values.tolist() if values.dtype == np.bool_ else list(values)
+
+
+def lane_info(info: Mapping[str, NDArray[Any]], lane: int) -> dict[str, Any]:
+    """One lane's dict of :func:`lane_infos`."""
+    return lane_infos({name: values[lane : lane + 1] for name, values in info.items()}, 1)[0]
 
 
 def add_info(

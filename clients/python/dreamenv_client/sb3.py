@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dreamenv_client.arguments import lane_indices
 from dreamenv_client.autoreset import Autoreset
 from dreamenv_client.env import check_render_mode
-from dreamenv_client.infos import lane_info
+from dreamenv_client.infos import lane_info, lane_infos
 from dreamenv_client.lanes import LaneSnapshot
 from dreamenv_client.seeds import check_seed, lane_seed
 from dreamenv_client.source import LaneSource, LazyLanes
@@ -78,7 +78,7 @@ class DreamVecEnv(VecEnv):
             )
         seeds = [None if seed is None else lane_seed(check_seed(seed)) for seed in self._seeds]
         shown = self._autoreset.reset(seeds=seeds, options=_one_option_dict(self._options))
-        self.reset_infos = [lane_info(shown.info, lane) for lane in range(self.num_envs)]
+        self.reset_infos = lane_infos(shown.info, self.num_envs)
         self._reset_seeds()
         self._reset_options()
         return shown.observation
@@ -100,9 +100,8 @@ class DreamVecEnv(VecEnv):
         actions, self._actions = self._actions, None
         transition = self._autoreset.step(actions)
         step = transition.step
-        infos = [lane_info(step.info, lane) for lane in range(self.num_envs)]
-        for info, truncated in zip(infos, step.truncated.tolist(), strict=True):
-            info["TimeLimit.truncated"] = truncated
+        told = {**step.info, "TimeLimit.truncated": step.truncated}
+        infos = lane_infos(told, self.num_envs)
         if transition.begun is None:
             return step.observation, step.reward, transition.ended, infos
         for lane in np.flatnonzero(transition.ended).tolist():

@@ -1,0 +1,58 @@
+"""Who acts while episodes are played to evaluate: a policy by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamenv.data.policies import load_policy, predict, uniform_action
+from dreamenv.packages import load_config
+from dreamenv.real import observation_kind
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from dreamenv.models.world_model import ObservationKind
+
+
+class Actor:
+    """``"random"``, or an SB3 file.
+
+    Args:
+        policy: ``"random"``, or the path of a ``.zip`` of your own (it holds pickled Python).
+        dream: the package whose observations it sees.
+        deterministic: act by the policy's mode; else it is sampled.
+
+    Raises:
+        PackageError, PolicyError: no such package or policy, or they do not go together.
+    """
+
+    def __init__(self, policy: str, dream: str | Path, deterministic: bool) -> None:
+        config = load_config(dream)
+        self.space: gym.Space[Any] = config.action.space()
+        self.deterministic = deterministic
+        self.obs: ObservationKind = "features"
+        """The kind of observation it sees."""
+        self.model: BaseAlgorithm | None = None
+        if policy != "random":
+            self.model = load_policy(policy)
+            self.obs = observation_kind(config, self.model.observation_space, policy)
+
+    def act(self, observation: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        """The action for one observation; what is random in it comes from ``rng``."""
+        if self.model is None:
+            return uniform_action(self.space, rng)
+        return predict(self.model, observation, self.deterministic, rng)
+
+    def act_all(
+        self, observations: NDArray[Any], rngs: Sequence[np.random.Generator]
+    ) -> NDArray[Any]:
+        """The actions for ``[n, *observation]``, each under its own generator."""
+        if self.model is not None and self.deterministic:
+            return predict(self.model, observations, True, rngs[0])
+        return np.stack([self.act(o, rng) for o, rng in zip(observations, rngs, strict=True)])

@@ -1,0 +1,174 @@
+"""``dreamenv audit``: measure the gap between a dream and its real env, and say what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from dreamenv.audit.checks import run_checks
+from dreamenv.audit.episodes import (
+    AuditConfig,
+    collect_real,
+    open_held_out,
+    play_dream,
+    real_horizon,
+    spread,
+)
+from dreamenv.audit.filtered import filter_episodes
+from dreamenv.audit.findings import Findings
+from dreamenv.audit.folder import check_out, replacing
+from dreamenv.audit.frames import Strip, choose, film, is_picture
+from dreamenv.audit.open_loop import dream_windows, summarise, windows
+from dreamenv.audit.play import Played
+from dreamenv.audit.plots import require_matplotlib
+from dreamenv.audit.report import AuditReport, RealSteps, write
+from dreamenv.audit.returns import compare
+from dreamenv.audit.reward import audit_reward
+from dreamenv.audit.termination import audit_termination
+from dreamenv.data.manifest import installed_versions
+from dreamenv.data.rollouts import Episode
+from dreamenv.packages import Package, load_package
+from dreamenv.progress import Progress, silent
+
+
+def audit(
+    dream: str | Path,
+    *,
+    policy: str | Path | None = None,
+    data: str | Path | Sequence[str | Path] | None = None,
+    out: str | Path,
+    episodes: int | None = None,
+    seed: int = 0,
+    quick: bool = False,
+    workers: int = 1,
+    deterministic: bool = True,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Audit a dream, and leave ``audit.json``, ``index.html`` and its figures in a folder.
+
+    Plays the policy and random actions in the real env and in the dream, and holds the model's
+    predictions against real episodes it never saw. With several workers a script must guard
+    its entry (``if __name__ == "__main__":``), as always with spawned processes.
+
+    Args:
+        dream: a package: folder, shipped id or hub id.
+        policy: a Stable-Baselines3 ``.zip`` of your own (it holds pickled Python); None
+            audits the dream with random actions.
+        data: rollouts that the model never saw, to hold its predictions against; None
+            uses the real episodes that the audit plays anyway.
+        out: the folder; it appears whole, and replaces an earlier audit.
+        episodes: real episodes of the policy, and as many of random actions; 20 by default.
+        quick: fewer episodes and dreams, unless ``episodes`` says otherwise: a look in a minute.
+        deterministic: the policy's mode; else it is sampled.
+
+    Raises:
+        PackageError, PolicyError, DataError: no such package, policy or data, they do not go
+            together, or ``out`` holds something else. Nothing has been played then.
+        ImportError: the extras ``plots``, or those of the policy or the real env, are missing.
+        ValueError: a setting out of range.
+    """
+    require_matplotlib()
+    progress = progress or silent
+    settings = dataclasses.replace(
+        AuditConfig.quick() if quick else AuditConfig(),
+        seed=seed,
+        workers=workers,
+        deterministic=deterministic,
+        device=device,
+        **({} if episodes is None else {"episodes": episodes}),
+    )
+    out = Path(out)
+    check_out(out)
+    package = load_package(dream)
+    given = None if data is None else open_held_out(data, package.config)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-rollouts-", dir=out.parent) as rollouts:
+        report, strips = _measure(package, dream, policy, given, settings, Path(rollouts), progress)
+    report = dataclasses.replace(report, path=out)
+    with replacing(out) as folder:
+        write(report, strips, folder)
+    return report
+
+
+def _measure(
+    package: Package,
+    source: str | Path,
+    policy: str | Path | None,
+    given: list[Episode] | None,
+    settings: AuditConfig,
+    rollouts: Path,
+    progress: Progress,
+) -> tuple[AuditReport, list[Strip]]:
+    # The dream first: a policy that does not fit is told before the slow real env is played.
+    config = package.config
+    dreamed = play_dream(package, policy, settings, progress)
+    dreamed_random = play_dream(package, None, settings, progress) if policy else dreamed
+    random = collect_real(source, None, config, settings, rollouts / "random", progress)
+    real = random
+    if policy is not None:
+        real = collect_real(source, policy, config, settings, rollouts / "policy", progress)
+    played = [*real.episodes, *(random.episodes if policy else [])]
+    held_out = spread(given or played, settings.held_out)
+
+    model = package.world_model(settings.device)
+    chosen = windows(held_out, settings.horizon, settings.windows)
+    filtered = filter_episodes(
+        model,
+        held_out,
+        keep=[[w.start for w in chosen if w.episode == i] for i in range(len(held_out))],
+        samples=settings.fed_samples,
+        termination_temperature=config.defaults.termination_temperature,
+        seed=settings.seed,
+        progress=progress,
+    )
+    drift = dream_windows(
+        model,
+        filtered,
+        chosen,
+        horizon=settings.horizon,
+        samples=settings.samples,
+        seed=settings.seed,
+        progress=progress,
+    )
+    strips = []
+    if is_picture(config.observation_shape):
+        strips = [film(model, filtered[w.episode], w, settings.seed) for w in choose(chosen)]
+    seen = [Played.of(e) for e in (*played, *(given or []))]
+    findings = Findings(
+        policy=compare(dreamed, [Played.of(e) for e in real.episodes], seen, settings.seed),
+        random=compare(
+            dreamed_random, [Played.of(e) for e in random.episodes], seen, settings.seed
+        ),
+        trained=policy is not None,
+        ends=config.defaults.termination != "none",
+        open_loop=summarise(drift, filtered, settings.seed),
+        reward=audit_reward(filtered, drift, settings.seed),
+        termination=audit_termination(filtered, settings.seed),
+    )
+    verdict, checks = run_checks(findings)
+    report = AuditReport(
+        dream=config.name,
+        identity=package.identity,
+        policy="random" if policy is None else Path(policy).name,
+        verdict=verdict,
+        checks=checks,
+        findings=findings,
+        real_steps=RealSteps(
+            policy=real.real_steps if policy else 0,
+            random=random.real_steps,
+            held_out="given" if given else "the real episodes played for this audit",
+        ),
+        horizon=real_horizon(config) or config.defaults.horizon,
+        settings=settings,
+        seeds={
+            "policy": [e.seed for e in real.episodes] if policy else [],
+            "random": [e.seed for e in random.episodes],
+            "held_out": [e.seed for e in held_out],
+        },
+        versions=installed_versions(),
+        path=Path(),
+    )
+    return report, strips

@@ -1,0 +1,300 @@
+"""A dream: a batch of lanes on top of a world model. The MDP, in memory."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+import gymnasium as gym
+import numpy as np
+import torch
+from dreamenv_client.actions import check_actions
+from dreamenv_client.arguments import lane_indices
+from dreamenv_client.lanes import LaneSnapshot, LaneStep
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamenv.dream.arguments import check_count, check_mask, check_seeds
+from dreamenv.dream.beginning import Beginning, check_options
+from dreamenv.dream.clock import Clock, Status
+from dreamenv.dream.imagination import Imagination, PadRows, to_host
+from dreamenv.dream.knobs import KNOBS, Knobs
+from dreamenv.dream.noise import NoiseBlocks
+from dreamenv.dream.one_step import STATE
+from dreamenv.dream.snapshot import check_snapshot, lane_arrays
+from dreamenv.dream.starts import StartBank, filtered
+from dreamenv.dream.threads import one_thread_in_children
+from dreamenv.models.world_model import ObservationKind
+from dreamenv.packages import Package
+
+one_thread_in_children()
+
+SCALARS = ("reward", "termination_probability")
+"""What every step gives; 0 for lanes that were not stepped."""
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def while_open(method: Method) -> Method:
+    """Run a method of :class:`Dream` without autograd, and refuse once the dream is closed."""
+
+    @functools.wraps(method)
+    def run(dream: Dream, *args: Any, **kwargs: Any) -> Any:
+        if dream.closed:
+            raise RuntimeError("this dream was closed: make a new one.")
+        with torch.inference_mode():
+            return method(dream, *args, **kwargs)
+
+    return cast(Method, run)
+
+
+class Dream:
+    """A batch of dreams of one package: :class:`dreamenv_client.lanes.Lanes`, in this process.
+
+    A lane's random numbers are functions of its seed, its episode and its step, and its row is
+    computed as in any other batch: the same seed and actions give bitwise the same trajectory
+    alone, among others, after a restore and in a branch, wherever :attr:`fingerprint` is the same.
+
+    Infos: ``termination_probability`` (float32, at the lane's termination temperature) and, where
+    the family can tell, ``uncertainty``; 0 for lanes that were not stepped.
+
+    Args:
+        package: the trained model, its start states and its defaults.
+        num_lanes: how many lanes.
+        obs: ``"features"`` or ``"latent"``, float32 ``[n]`` cut to the config's bound, or
+            ``"pixels"``, the decoded observation, uint8.
+        temperature: 0 is the mode, 1 the model as trained; or ``[low, high]``, drawn each episode.
+            It and what follows to ``starts`` are the package's defaults where None.
+        termination: ``"sample"`` what is predicted, cut it at the package's ``"threshold"``, or
+            ``"none"``: the horizon alone ends episodes.
+        termination_temperature: divides the logit of the termination, apart from ``temperature``.
+        horizon: decisions after which an episode is truncated.
+        starts: ``"first"``, states that began real episodes, or ``"any"`` of the bank.
+        device: of torch.
+        compile: run the step through ``torch.compile``, which needs half a minute and a C++
+            compiler, and pays for many lanes.
+        pad_rows: batches are padded to a multiple of so many rows, as small ones round otherwise;
+            ``"auto"`` finds the least by a self-test, None or 1 switches it off.
+
+    Raises:
+        ValueError: a bad argument, naming it and what was expected.
+        RuntimeError: ``compile`` without a C++ compiler.
+    """
+
+    def __init__(
+        self,
+        package: Package,
+        num_lanes: int,
+        *,
+        obs: ObservationKind = "features",
+        temperature: float | Sequence[float] | None = None,
+        termination: str | None = None,
+        termination_temperature: float | None = None,
+        horizon: int | None = None,
+        starts: str | None = None,
+        device: str = "cpu",
+        compile: bool = False,
+        pad_rows: PadRows = "auto",
+    ) -> None:
+        self.num_lanes = num_lanes = check_count(num_lanes)
+        config = package.config
+        starts = config.defaults.starts if starts is None else starts
+        if starts not in ("first", "any"):
+            raise ValueError(f'starts is {starts!r}; expected "first" or "any".')
+        self.observation_space: gym.Space[Any] = config.observation_space(obs)
+        self.action_space: gym.Space[Any] = config.action.space()
+        self.identity = package.identity
+        """Of the package: snapshots are only taken back by the same."""
+        self.closed = False
+        self._observation_shape = tuple(config.observation_shape)
+        self._knobs = Knobs(num_lanes, config.defaults)
+        given = (temperature, termination, termination_temperature, horizon)
+        named = {n: value for n, value in zip(KNOBS, given, strict=True) if value is not None}
+        self._knobs.set(np.arange(num_lanes), **named)
+        self._clock = Clock(num_lanes)
+        self._anywhere = np.full(num_lanes, starts == "any")
+        self._none = np.zeros(num_lanes, np.bool_)
+        with torch.inference_mode():
+            self._lanes = Imagination(
+                package, num_lanes, obs, device=device, compile=compile, pad_rows=pad_rows
+            )
+            model = self._lanes.model
+            self._bank = StartBank(package.starts, model.device)
+            self._noise = NoiseBlocks(model.noise, self._clock, self._lanes.rows, model.device)
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides the bits of a dream (processor, build, threads, compile mode, padding):
+        where it is equal, the same seed and actions give bitwise the same trajectory."""
+        return self._lanes.fingerprint
+
+    @property
+    def padded_rows(self) -> int:
+        """Rows that a step computes for these lanes."""
+        return self._lanes.rows
+
+    @while_open
+    def reset(
+        self,
+        mask: NDArray[np.bool_] | None = None,
+        seeds: Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> LaneStep:
+        """See :meth:`dreamenv_client.lanes.Lanes.reset`."""
+        lanes = np.flatnonzero(check_mask(mask, self.num_lanes, default=True))
+        self._begin(lanes, *self._check_beginning(lanes, seeds, options))
+        return self._shown(self._none, {})
+
+    @while_open
+    def step(
+        self,
+        actions: NDArray[Any],
+        reset: NDArray[np.bool_] | None = None,
+        seeds: Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> LaneStep:
+        """See :meth:`dreamenv_client.lanes.Lanes.step`."""
+        mask = check_mask(reset, self.num_lanes, default=False)
+        going = ~mask
+        lanes = np.flatnonzero(mask)
+        actions = check_actions(self.action_space, actions, self.num_lanes, mask)
+        seeds_and_beginning = self._check_beginning(lanes, seeds, options)
+        self._clock.require_going(going)
+        dreamt: dict[str, Tensor] = {}
+        if len(lanes) < self.num_lanes:
+            noise, chance = self._noise.take(going)
+            dreamt = self._lanes.step(actions, self._knobs, noise, chance)
+        if len(lanes):
+            self._begin(lanes, *seeds_and_beginning)
+        return self._shown(going, dreamt)
+
+    def set_knobs(self, lanes: Sequence[int] | None = None, **knobs: Any) -> None:
+        """See :meth:`dreamenv_client.lanes.Lanes.set_knobs`.
+
+        Raises:
+            ValueError: unknown lane or knob, or a bad value; nothing has changed then.
+        """
+        self._knobs.set(self._indices(lanes), **knobs)
+
+    @while_open
+    def snapshot(self, lanes: Sequence[int] | None = None) -> LaneSnapshot:
+        """See :meth:`dreamenv_client.lanes.Lanes.snapshot`."""
+        which = self._indices(lanes)
+        arrays = {name: array[which] for name, array in self._arrays().items()}
+        for name, rows in self._lanes.take(which).items():
+            arrays[STATE + name] = rows.cpu().numpy()
+        return LaneSnapshot(self.identity, arrays)
+
+    @while_open
+    def restore(self, snapshot: LaneSnapshot, lanes: Sequence[int] | None = None) -> LaneStep:
+        """See :meth:`dreamenv_client.lanes.Lanes.restore`.
+
+        Raises:
+            ValueError: a snapshot of another package, of other lanes than these in number, or one
+                that no dream can have made. Nothing has changed then.
+        """
+        which = self._indices(lanes)
+        like = self.snapshot([0]).arrays
+        arrays = check_snapshot(snapshot, model=self.identity, lanes=len(which), like=like)
+        for name, array in self._arrays().items():
+            array[which] = arrays[name]
+        self._lanes.put(which, {n: torch.tensor(arrays[STATE + n]) for n in self._lanes.state})
+        return self._shown(self._none, {})
+
+    @while_open
+    def branch(
+        self, source: Sequence[int], target: Sequence[int], seeds: Sequence[int] | None = None
+    ) -> LaneStep:
+        """See :meth:`dreamenv_client.lanes.Lanes.branch`. Seeds leave the clock as it is."""
+        origin = np.array(lane_indices(source, self.num_lanes, repeats=True), np.intp)
+        into = self._indices(target)
+        if len(origin) != len(into):
+            raise ValueError(f"got {len(origin)} source lanes and {len(into)} target lanes.")
+        fresh = check_seeds(seeds, len(into))
+        if (self._clock.status[origin] == Status.UNBEGUN).any():
+            raise RuntimeError("a source lane was never reset: reset it before branching from it.")
+        for array in self._arrays().values():
+            array[into] = array[origin]
+        self._lanes.put(into, self._lanes.take(origin))
+        self._clock.seed[into] = np.where(fresh < 0, self._clock.seed[into], fresh)
+        return self._shown(self._none, {})
+
+    @while_open
+    def render(self, lanes: Sequence[int] | None = None) -> NDArray[np.uint8]:
+        """See :meth:`dreamenv_client.lanes.Lanes.render`. Grey pictures are given as RGB.
+
+        Raises:
+            ValueError: the model's observations are no pictures.
+        """
+        shape = self._observation_shape
+        if len(shape) != 3 or shape[-1] not in (1, 3):
+            raise ValueError(f"observations have shape {shape}; expected pictures, [H, W, 1 or 3].")
+        pictures = self._lanes.pictures(self._indices(lanes))
+        return np.repeat(pictures, 3, axis=-1) if pictures.shape[-1] == 1 else pictures
+
+    def close(self) -> None:
+        """Free the model and the lanes."""
+        if not self.closed:
+            self.closed = True
+            del self._lanes, self._bank, self._noise
+
+    def _begin(
+        self, lanes: NDArray[np.intp], seeds: NDArray[np.int64], beginning: Beginning
+    ) -> None:
+        """Begin an episode in these lanes."""
+        model = self._lanes.model
+        self._clock.begin(lanes, seeds)
+        draw = self._noise.begin(lanes)
+        self._knobs.draw_temperature(lanes, draw.temperature)
+        if beginning.observations is not None and beginning.actions is not None:
+            state = filtered(model, beginning.observations, beginning.actions)
+        else:
+            index = beginning.index
+            if index is None:
+                index = self._bank.draw(draw.start, self._anywhere[lanes])
+            state = self._bank.begin(model, index, draw.begin, self._lanes.plan)
+        self._lanes.put(lanes, state)
+
+    def _shown(self, stepped: NDArray[np.bool_], dreamt: dict[str, Tensor]) -> LaneStep:
+        """What all lanes show after some of them were stepped, with what was dreamt in that."""
+        arrays = to_host({"observation": self._lanes.observe(), **dreamt}, self.num_lanes)
+        if dreamt:
+            self._clock.advance(stepped, arrays.pop("ended"), self._knobs.horizon)
+        observation, clock = arrays.pop("observation"), self._clock
+        for name in SCALARS:
+            values = arrays.setdefault(name, np.zeros(self.num_lanes, np.float32))
+            values[~stepped] = 0.0
+        return LaneStep(
+            observation,
+            arrays.pop("reward"),
+            terminated=clock.status == Status.TERMINATED,
+            truncated=clock.status == Status.TRUNCATED,
+            info=arrays,
+        )
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return lane_arrays(self._clock, self._knobs, self._anywhere)
+
+    def _indices(self, lanes: Sequence[int] | None) -> NDArray[np.intp]:
+        return np.array(lane_indices(lanes, self.num_lanes), np.intp)
+
+    def _check_beginning(
+        self,
+        lanes: NDArray[np.intp],
+        seeds: Sequence[int | None] | None,
+        options: Mapping[str, Any] | None,
+    ) -> tuple[NDArray[np.int64], Beginning]:
+        """Seeds (-1 for None) and options of the lanes that begin."""
+        checked = check_seeds(seeds, self.num_lanes)[lanes]
+        if options is None:
+            return checked, Beginning()
+        beginning = check_options(
+            options,
+            lanes=lanes,
+            num_lanes=self.num_lanes,
+            bank=len(self._bank),
+            observation_shape=self._observation_shape,
+            action_space=self.action_space,
+        )
+        return checked, beginning

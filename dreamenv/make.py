@@ -1,0 +1,158 @@
+"""Dreams by name: what ``gym.make`` and ``gym.make_vec`` call. No torch before the first reset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack
+
+from dreamenv_client import DreamEnv, DreamVectorEnv, Lanes, LaneSource
+from gymnasium.vector import AutoresetMode
+
+from dreamenv.dream import knobs as lane_knobs
+from dreamenv.errors import PackageError
+from dreamenv.packages import load_config, load_package
+from dreamenv.sources import resolve, shipped
+
+REAL_FPS = 50.0
+"""Frames a second of the real envs' own videos (CarRacing's)."""
+
+
+class DreamKnobs(TypedDict, total=False):
+    """Keyword arguments of a dream, all JSON values; what is left out or None is the package's."""
+
+    obs: Literal["features", "latent", "pixels"]
+    """What is observed; ``"features"`` if left out."""
+    temperature: float | list[float] | None
+    """A number from 0 (the mode) through 1 (as trained) to 100, or [low, high], drawn anew for
+    each episode."""
+    termination: Literal["sample", "threshold", "none"] | None
+    termination_temperature: float | None
+    """Divides the logit of the predicted termination."""
+    horizon: int | None
+    """Decisions after which an episode is truncated."""
+    starts: Literal["first", "any"] | None
+    """Begin where real episodes began, or at any recorded moment."""
+    device: str
+    """Where the model runs: ``"cpu"`` if left out."""
+    compile: bool
+    """Compile the step: the first one takes long, then large batches are faster."""
+    pad_rows: Literal["auto"] | int | None
+    """Rows that a batch is padded to, so that a lane dreams the same alone as among others."""
+
+
+@dataclass(frozen=True)
+class LocalLanes:
+    """Opens lanes in this process: loads the package's model, and torch with it, when called."""
+
+    path: Path
+    knobs: DreamKnobs
+
+    def __call__(self, num_lanes: int) -> Lanes:
+        from dreamenv.dream import Dream
+
+        return Dream(load_package(self.path), num_lanes, **self.knobs)
+
+
+def dream_source(
+    model: str | Path | None,
+    *,
+    max_episode_steps: int | None = None,
+    **knobs: Unpack[DreamKnobs],
+) -> LaneSource:
+    """Spaces of a package's dream, and how to open its lanes.
+
+    Args:
+        model: a shipped id, a folder, or a hub id.
+        max_episode_steps: the most decisions an episode may have, whatever the horizon.
+        knobs: see :class:`DreamKnobs`.
+
+    Raises:
+        PackageError: no such package, or its config is not one of ours.
+        ValueError: a bad knob.
+        TypeError: an unknown keyword.
+    """
+    if model is None:
+        raise PackageError.at(
+            "Dream-v0",
+            "model",
+            expected=f"a package's folder, a shipped id ({', '.join(shipped()) or 'none'}), or a "
+            "hub id",
+            found="nothing",
+            fix='Name one: gym.make("Dream-v0", model="path/to/package").',
+        )
+    unknown = sorted(set(knobs) - set(DreamKnobs.__annotations__))
+    if unknown:
+        known = ", ".join(DreamKnobs.__annotations__)
+        raise TypeError(f"unknown keywords {unknown}; a dream takes {known}")
+    path = resolve(model).resolve()
+    config = load_config(path)
+    space = config.observation_space(knobs.get("obs", "features"))
+    _check_knobs(**{name: value for name, value in knobs.items() if name in lane_knobs.KNOBS})
+    if max_episode_steps is not None:
+        _check_knobs(horizon=max_episode_steps)
+        horizon = knobs.get("horizon") or config.defaults.horizon
+        knobs["horizon"] = min(max_episode_steps, horizon)
+    if knobs.get("starts") not in (None, "first", "any"):
+        raise ValueError(f'starts: expected "first" or "any", got {knobs["starts"]!r}')
+    return LaneSource(
+        observation_space=space,
+        action_space=config.action.space(),
+        open=LocalLanes(path, knobs),
+        render_fps=max(1.0, REAL_FPS / config.real.frames_per_step),
+        check_knobs=_check_knobs,
+    )
+
+
+def make_env(
+    model: str | Path | None = None,
+    render_mode: str | None = None,
+    **knobs: Unpack[DreamKnobs],
+) -> DreamEnv:
+    """One dream as a Gymnasium env: what ``gym.make("Dream-v0", model=…)`` calls.
+
+    Args:
+        model: a shipped id, a folder, or a hub id.
+        render_mode: ``"rgb_array"`` or None.
+        knobs: see :class:`DreamKnobs`.
+
+    Raises:
+        PackageError: no such package, or its config is not one of ours.
+        ValueError: a bad knob.
+        TypeError: an unknown keyword.
+    """
+    return DreamEnv(dream_source(model, **knobs), render_mode)
+
+
+def make_vector_env(
+    model: str | Path | None = None,
+    num_envs: int = 1,
+    *,
+    autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    max_episode_steps: int | None = None,
+    render_mode: str | None = None,
+    **knobs: Unpack[DreamKnobs],
+) -> DreamVectorEnv:
+    """A batch of dreams: what ``gym.make_vec("Dream-v0", num_envs=…, model=…)`` calls.
+
+    Args:
+        model: a shipped id, a folder, or a hub id.
+        num_envs: how many lanes.
+        autoreset_mode: an ``AutoresetMode`` or its value: ``"NextStep"``, ``"SameStep"`` or
+            ``"Disabled"``.
+        max_episode_steps: a limit in decisions beside the horizon; ``gym.make_vec`` hands it on,
+            and no wrapper cuts the lanes of a vector env.
+        render_mode: ``"rgb_array"`` or None.
+        knobs: see :class:`DreamKnobs`.
+
+    Raises:
+        PackageError: no such package, or its config is not one of ours.
+        ValueError: a bad knob, fewer than one lane, or an unknown mode.
+        TypeError: an unknown keyword.
+    """
+    source = dream_source(model, max_episode_steps=max_episode_steps, **knobs)
+    return DreamVectorEnv(source, num_envs, autoreset_mode=autoreset_mode, render_mode=render_mode)
+
+
+def _check_knobs(**knobs: Any) -> None:
+    lane_knobs.check_knobs(**knobs)

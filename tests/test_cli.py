@@ -1,0 +1,274 @@
+"""The ``dreamenv`` command: what it says, what it leaves, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from dreamenv.cli import app
+from dreamenv.cli.door import complete_dream, interval
+from dreamenv.packages import load_config
+from dreamenv.sources import shipped
+
+COMMANDS = ["list", "info", "learn", "evaluate", "audit"]
+COMMANDS += ["collect", "train", "loop", "verify", "push", "pull"]
+PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
+
+
+def run(*arguments: object) -> str:
+    """Standard output of a command that succeeds."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], env=PLAIN)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def short(make_package, tmp_path_factory) -> Path:
+    """A tiny package whose real episodes end after 6 decisions."""
+    from dataclasses import replace
+
+    from dreamenv.packages import save_package
+
+    package = make_package()
+    real = package.config.real.model_copy(update={"max_episode_steps": 6})
+    config = package.config.model_copy(update={"real": real})
+    card = "# tiny\n\nred: \x1b[31m and a bell\x07\n"
+    return save_package(
+        replace(package, config=config), tmp_path_factory.mktemp("short") / "tiny", card
+    )
+
+
+@pytest.fixture(scope="module")
+def policy(short, tmp_path_factory) -> Path:
+    """A policy learnt in it for a moment, by the command."""
+    path = tmp_path_factory.mktemp("policy") / "policy.zip"
+    said = run("learn", short, "--timesteps", 64, "--num-envs", 2, "--horizon", 5, "--out", path)
+    assert str(path) in said
+    return path
+
+
+def test_help_names_every_command():
+    said = run("--help")
+    assert set(get_command(app).commands) == set(COMMANDS)
+    for name in COMMANDS:
+        assert f" {name} " in said
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"list"}))
+def test_every_command_shows_an_example_that_parses(name):
+    import re
+    import shlex
+
+    said = run(name, "--help")
+    example = re.search(rf"dreamenv ({name} .*?)\s*(│|$)", said, re.MULTILINE)
+    assert example, said
+    get_command(app).commands[name].make_context(name, shlex.split(example[1])[1:])
+
+
+def test_help_and_list_bring_in_no_torch():
+    code = (
+        "import sys\n"
+        "from dreamenv.cli import app\n"
+        "app(['--help'], standalone_mode=False)\n"
+        "app(['list'], standalone_mode=False)\n"
+        "sys.exit(3 if 'torch' in sys.modules else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_list_is_what_ships():
+    found = json.loads(run("list", "--json"))
+    assert sorted(found) == shipped()
+    for name in found:
+        assert found[name] == load_config(name).model_dump(mode="json")
+
+
+def test_info_shows_the_card_without_its_escape_sequences(short):
+    said = run("info", short)
+    assert "red:" in said
+    assert "\x1b" not in said
+    assert "\x07" not in said
+    assert json.loads(run("info", short, "--json"))["name"] == "tiny"
+
+
+def test_a_policy_learnt_is_an_ordinary_sb3_file(short, policy):
+    from stable_baselines3 import PPO
+
+    model = PPO.load(policy, device="cpu")
+    assert model.observation_space == load_config(short).observation_space("features")
+    assert model.num_timesteps >= 64
+
+
+def test_the_same_seed_learns_the_same(short, tmp_path):
+    from stable_baselines3 import PPO
+
+    def weights(out: str, seed: int) -> np.ndarray:
+        run("learn", short, "--timesteps", 64, "--num-envs", 2, "--seed", seed,
+            "--out", tmp_path / out)  # fmt: skip
+        parameters = PPO.load(tmp_path / out, device="cpu").policy.parameters()
+        return np.concatenate([p.detach().numpy().ravel() for p in parameters])
+
+    first = weights("a.zip", 1)
+    np.testing.assert_array_equal(first, weights("b.zip", 1))
+    assert not np.array_equal(first, weights("c.zip", 2))
+
+
+@pytest.mark.parametrize("on", ["dream", "real"])
+def test_evaluate_json(short, policy, on):
+    arguments = (
+        "evaluate",
+        policy,
+        short,
+        "--on",
+        on,
+        "--episodes",
+        3,
+        "--seed",
+        4,
+        "--workers",
+        1,
+    )
+    scored = json.loads(run(*arguments, "--json"))
+    assert len(scored["returns"]) == len(scored["lengths"]) == len(set(scored["seeds"])) == 3
+    assert scored["mean"] == pytest.approx(np.mean(scored["returns"]))
+    assert scored["std"] == pytest.approx(np.std(scored["returns"], ddof=1))
+    assert scored["low"] <= scored["mean"] <= scored["high"]
+    assert scored["real_steps"] == (0 if on == "dream" else 4 * sum(scored["lengths"]))
+    again = json.loads(run(*arguments, "--json"))
+    assert again["returns"] == scored["returns"]
+
+
+def test_evaluate_says_it_in_a_line(short):
+    said = run("evaluate", "random", short, "--on", "dream", "--episodes", 4)
+    assert "dream return" in said
+    assert "4 episodes" in said
+
+
+def test_from_a_real_env_to_an_audit(short, tmp_path, monkeypatch):
+    """Collect, train, verify, audit: each takes what the one before left."""
+    monkeypatch.chdir(tmp_path)
+    spec = load_config(short).real.model_copy(update={"max_episode_steps": 20})
+    Path("env.json").write_text(spec.model_dump_json())
+    said = run("collect", "env.json", "--episodes", 4, "--seed", 1, "--out", "data")
+    assert f"4 episodes, {4 * 20 * 4} real frames" in said
+    assert (
+        run("collect", "env.json", "--episodes", 4, "--seed", 1, "--out", "data")[-99:]
+        == said[-99:]
+    )
+    run("train", "mdnrnn", "data", "--out", "car", "--vae-steps", 1, "--rnn-steps", 1)
+    config = load_config("car")
+    assert config.name == "car"
+    assert config.provenance["real_steps"] == 4 * 20 * 4
+    assert "a whole package" in run("verify", "car")
+    said = run("audit", "car", "--episodes", 2, "--quick", "--workers", 1, "--out", "gap")
+    assert (tmp_path / "gap" / "index.html").exists()
+    assert json.loads((tmp_path / "gap" / "audit.json").read_text())["verdict"]["word"] in said
+
+
+WRONG = {
+    "an unknown env": (["collect", "Nowhere-v9", "--episodes", 1, "--out", "new"], "Nowhere-v9"),
+    "no episodes": (["collect", "CarRacing-v3", "--episodes", 0, "--out", "new"], "at least 1"),
+    "a policy without its dream": (
+        ["collect", "CarRacing-v3", "--episodes", 1, "--policy", "p.zip", "--out", "new"],
+        "dream",
+    ),
+    "an unknown family": (["train", "gan", "data", "--out", "new"], "mdnrnn"),
+    "no data": (["train", "mdnrnn", "data", "--out", "new"], "manifest.json"),
+    "an unknown dream": (["learn", "Dream-Nowhere-v0", "--out", "new.zip"], "dreamenv list"),
+    "an unknown algorithm": (["learn", "PACKAGE", "--algo", "es", "--out", "new.zip"], "ppo"),
+    "discrete learner": (["learn", "PACKAGE", "--algo", "dqn", "--out", "new.zip"], "Discrete"),
+    "a hot dream": (["learn", "PACKAGE", "--temperature", -1, "--out", "new.zip"], "temperature"),
+    "no such place": (["evaluate", "random", "PACKAGE", "--on", "moon"], "moon"),
+    "no such policy": (["evaluate", "p.zip", "PACKAGE", "--on", "dream"], "p.zip"),
+    "too small a budget": (
+        ["loop", "CarRacing-v3", "--real-steps", 1, "--out", "new"],
+        "real_steps",
+    ),
+    "no recipe": (
+        ["loop", "CarRacing-v3", "--real-steps", 1, "--recipe", "r.json", "--out", "new"],
+        "r.json",
+    ),
+    "no package": (["verify", "nothing"], "nothing"),
+    "no hub name": (["push", "PACKAGE", "a:b"], "org/name"),
+    "no dream to audit": (["audit", "nothing", "--out", "new"], "dreamenv list"),
+    "no such option": (["list", "--loud"], "--loud"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_call_says_what_is_wrong_and_leaves_nothing(case, short, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments, named = WRONG[case]
+    given = [str(short) if a == "PACKAGE" else str(a) for a in arguments]
+    result = CliRunner().invoke(app, given, env=PLAIN)
+    assert result.exit_code == 2, result.output
+    assert named in result.stderr
+    assert "Traceback" not in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def failing(error: Exception) -> Callable[[], list[str]]:
+    def shipped() -> list[str]:
+        raise error
+
+    return shipped
+
+
+@pytest.mark.parametrize("bug", [KeyError("a bug"), ImportError("a bug", name="dreamenv.gone")])
+def test_a_bug_keeps_its_traceback(bug, monkeypatch):
+    monkeypatch.setattr("dreamenv.sources.shipped", failing(bug))
+    assert CliRunner().invoke(app, ["list"]).exception is bug
+
+
+def test_a_missing_extra_is_a_line(monkeypatch):
+    missing = ImportError('that needs: pip install "dreamenv[hub]"')
+    monkeypatch.setattr("dreamenv.sources.shipped", failing(missing))
+    result = CliRunner().invoke(app, ["list"], env=PLAIN)
+    assert (result.exit_code, result.stderr) == (2, f"error: {missing}\n")
+
+
+def dreamenv(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The installed command, as a shell runs it."""
+    command = Path(sys.executable).with_name("dreamenv")
+    return subprocess.run(
+        [command, *arguments],
+        env=os.environ | PLAIN | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_exit_codes_of_the_installed_command():
+    plain = dreamenv("verify", "nothing")
+    assert (plain.returncode, plain.stdout) == (2, "")
+    assert plain.stderr.startswith("error: ")
+    assert plain.stderr.count("\n") == 1
+    debug = dreamenv("--debug", "verify", "nothing")
+    assert debug.returncode == 1
+    assert "Traceback" in debug.stderr
+    assert dreamenv("--version").stdout.startswith("dreamenv 0.")
+
+
+def test_shell_completion():
+    said = dreamenv(_DREAMENV_COMPLETE="complete_bash", COMP_WORDS="dreamenv eva", COMP_CWORD="1")
+    assert said.stdout.split() == ["evaluate"]
+    assert complete_dream("Dream-") == [name for name in shipped() if name.startswith("Dream-")]
+    assert complete_dream("nothing") == []
+
+
+def test_interval_digits():
+    assert interval(-31.4, -40.2, -20.0) == "-31.40 [-40.20, -20.00]"
+    assert interval(612.34, 580.1, 640.0) == "612 [580, 640]"

@@ -1,0 +1,70 @@
+"""The README's examples run as they stand, on a tiny package in the shipped one's place."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+from typer.main import get_command
+
+from dreamenv.cli import app
+from dreamenv.sources import shipped
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[-1][:40])
+def test_python(code, tiny_package, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "car").symlink_to(tiny_package)
+    if "Dream-CarRacing-v0" not in shipped():
+        code = code.replace(
+            'gym.make("Dream-CarRacing-v0"', f'gym.make("Dream-v0", model="{tiny_package}"'
+        )
+        code = code.replace(
+            'make_vec("Dream-CarRacing-v0"', f'make_vec("Dream-v0", model="{tiny_package}"'
+        )
+        code = code.replace('"Dream-CarRacing-v0"', f'"{tiny_package}"')
+    # One rollout is enough to see that it learns at all.
+    code = code.replace(".learn(1_000_000)", ".learn(128)").replace("num_envs=64", "num_envs=4")
+    scope: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), scope)
+    for value in scope.values():
+        if isinstance(value, gym.Env | gym.vector.VectorEnv):
+            value.close()
+
+
+def commands() -> list[str]:
+    lines = "\n".join(blocks("sh")).splitlines()
+    inline = re.findall(r"`(dreamenv [a-z][^`]*)`", README)
+    return [" ".join(line.split()) for line in (*lines, *inline) if line.startswith("dreamenv ")]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_parse(line):
+    name, *arguments = shlex.split(line, comments=True)[1:]
+    command = get_command(app).commands[name]
+    if arguments:  # Parsed only: an unknown option or a missing one is an error.
+        command.make_context(name, arguments)
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
+    assert targets >= {"demo", "test", "install"}
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_linked_files_exist():
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
