@@ -123,6 +123,8 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
 
 def _affordable(config: LoopConfig, number: int, used: int) -> int:
     """Episodes of the next round that the budget surely covers."""
+    if number == config.recipe.rounds:
+        return 0
     plan = config.recipe.next if number else config.recipe.first
     longest = plan.max_decisions or config.real.max_episode_steps or 1000
     each = longest * config.real.frames_per_step

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from dreamenv_client import DreamEnv, DreamVectorEnv, Lanes, LaneSource
 from gymnasium.vector import AutoresetMode
 
-from dreamenv.dream import knobs as lane_knobs
+from dreamenv.dream.knobs import KNOBS, check_knobs, check_starts
 from dreamenv.errors import PackageError
 from dreamenv.packages import load_config, load_package
 from dreamenv.sources import resolve, shipped
@@ -88,13 +88,13 @@ def dream_source(
     path = resolve(model).resolve()
     config = load_config(path)
     space = config.observation_space(knobs.get("obs", "features"))
-    _check_knobs(**{name: value for name, value in knobs.items() if name in lane_knobs.KNOBS})
+    given = {name: value for name, value in knobs.items() if value is not None}
+    _check_knobs(**{name: value for name, value in given.items() if name in KNOBS})
+    check_starts(given.get("starts", config.defaults.starts))
     if max_episode_steps is not None:
         _check_knobs(horizon=max_episode_steps)
         horizon = knobs.get("horizon") or config.defaults.horizon
         knobs["horizon"] = min(max_episode_steps, horizon)
-    if knobs.get("starts") not in (None, "first", "any"):
-        raise ValueError(f'starts: expected "first" or "any", got {knobs["starts"]!r}')
     return LaneSource(
         observation_space=space,
         action_space=config.action.space(),
@@ -155,4 +155,4 @@ def make_vector_env(
 
 
 def _check_knobs(**knobs: Any) -> None:
-    lane_knobs.check_knobs(**knobs)
+    check_knobs(**knobs)

@@ -43,6 +43,8 @@ class Recipe(Strict):
 
     name: str = "Dream"
     """Of the package."""
+    rounds: Count | None = None
+    """At most so many, however much of the budget is left."""
     first: FirstData = FirstData()
     next: NextData = NextData()
     sizes: dict[str, int | float] = Field(default_factory=dict)

@@ -44,14 +44,16 @@ def plan(
     """Reward of each decision of one dreamt episode, driven by plans of ``horizon`` decisions."""
     envs = gym.make_vec("Dream-v0", model=dream, num_envs=plans)
     assert isinstance(envs, DreamVectorEnv)
+    (size,) = envs.single_action_space.shape or ()
     rng = np.random.default_rng(seed)
     branches = range(1, plans)
     envs.reset(seed=seed)
     rewards: list[float] = []
     for _ in range(decisions):
         moment = envs.snapshot([0])
-        envs.branch([0] * len(branches), branches, seeds=rng.integers(2**31, size=len(branches)))
-        proposed = propose(rng, plans, horizon, envs.action_space.shape[1], hold)
+        fresh = rng.integers(2**31, size=len(branches)).tolist()
+        envs.branch([0] * len(branches), branches, seeds=fresh)
+        proposed = propose(rng, plans, horizon, size, hold)
         best = int(np.argmax(dream_returns(envs, proposed)))
 
         envs.restore(moment, [0])

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
+from dreamenv.config import LearnDefaults
+from dreamenv.packages import save_package
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def endless(make_package, tmp_path_factory) -> Path:
+    """A tiny package whose dreams end at their horizon alone."""
+    package = make_package()
+    defaults = package.config.defaults.model_copy(update={"termination": "none"})
+    config = package.config.model_copy(update={"defaults": defaults})
+    folder = tmp_path_factory.mktemp("endless") / "tiny"
+    return save_package(replace(package, config=config), folder, "# tiny\n")
 
 
 @pytest.fixture
@@ -31,14 +46,13 @@ def example(monkeypatch):
 
 
 def test_demo(example, make_package, tmp_path, capsys):
-    from dataclasses import replace
-
-    from dreamenv.packages import save_package
-
     package = make_package()
     config = package.config
     short = config.real.model_copy(update={"max_episode_steps": 8})
-    config = config.model_copy(update={"real": short, "provenance": {"real_steps": 12345}})
+    steps = {"n_steps": 16, "batch_size": 32, "n_epochs": 1}
+    learn = LearnDefaults(num_envs=2, hyperparameters=steps)
+    changes = {"real": short, "learn": learn, "provenance": {"real_steps": 12345}}
+    config = config.model_copy(update=changes)
     dream = save_package(replace(package, config=config), tmp_path / "tiny", "# tiny\n")
     demo = example("demo")
     demo.run(
@@ -61,8 +75,8 @@ def test_demo(example, make_package, tmp_path, capsys):
     assert names == {"policy.zip", "side_by_side.png", "side_by_side.mp4", "curve.png"}
 
 
-def test_side_by_side_is_one_episode_seen_in_three_ways(example, tiny_package, tmp_path):
-    import imageio.v3 as iio
+def test_side_by_side_is_one_episode_seen_in_three_ways(example, endless, tmp_path):
+    from moviepy import VideoFileClip
 
     import dreamenv
 
@@ -74,10 +88,10 @@ def test_side_by_side_is_one_episode_seen_in_three_ways(example, tiny_package, t
         def predict(self, observation, deterministic):
             return np.array([0.0, 1.0, 0.0], np.float32), None
 
-    shown = pictures.drive(Straight(), str(tiny_package), seed=3, steps=6)
+    shown = pictures.drive(Straight(), str(endless), seed=3, steps=6)
     steps, panels, height, width, _ = shown.frames.shape
     assert (steps, panels) == (7, 3)
-    real = dreamenv.make_real(tiny_package, obs="pixels", raw=True)
+    real = dreamenv.make_real(endless, obs="pixels", raw=True)
     np.testing.assert_array_equal(shown.frames[0, 0], real.reset(seed=3)[0])
     for step in range(1, 7):
         frame = real.step(np.array([0.0, 1.0, 0.0], np.float32))[0]
@@ -87,7 +101,8 @@ def test_side_by_side_is_one_episode_seen_in_three_ways(example, tiny_package, t
     np.testing.assert_array_equal(shown.frames[0, 2], shown.frames[0, 1])
 
     pictures.save_film(shown, tmp_path / "film.mp4")
-    film = iio.imread(tmp_path / "film.mp4")
+    with VideoFileClip(str(tmp_path / "film.mp4")) as clip:
+        film = np.stack(list(clip.iter_frames()))
     enlarged = pictures.ENLARGE
     assert film.shape[1:] == (height * enlarged, panels * width * enlarged, 3)
     assert len(film) == steps
@@ -98,12 +113,34 @@ def test_side_by_side_is_one_episode_seen_in_three_ways(example, tiny_package, t
     assert np.argmin(errors) == 0
 
 
-def test_planning_beats_random_plans(example, tiny_package):
-    """With exact branches, the best of many plans is paid at least as much as one alone."""
+def test_a_plan_is_paid_what_its_dream_pays(example, tiny_package):
+    """The batch's figures against one dream after another, which end where they end."""
     planning = example("plan_in_a_dream")
-    kwargs = dict(horizon=3, decisions=8, seed=1)
-    best = planning.plan(str(tiny_package), plans=32, **kwargs)
-    alone = planning.plan(str(tiny_package), plans=2, **kwargs)
-    assert len(best) == len(alone) == 8
-    assert np.isfinite(best).all()
-    assert planning.plan(str(tiny_package), plans=32, **kwargs) == best
+    plans = planning.propose(np.random.default_rng(0), plans=5, horizon=7, size=3, hold=3)
+    assert (plans[0] == plans[2]).all()
+    assert (plans[2] != plans[3]).all()
+    envs = gym.make_vec("Dream-v0", model=str(tiny_package), num_envs=5)
+    envs.reset(seed=10)
+    paid = planning.dream_returns(envs, plans)
+    envs.close()
+    lengths = set()
+    for lane in range(5):
+        env = gym.make("Dream-v0", model=str(tiny_package))
+        env.reset(seed=10 + lane)
+        total, steps, over = np.float32(0.0), 0, False
+        while steps < len(plans) and not over:
+            _, reward, terminated, truncated, _ = env.step(plans[steps, lane])
+            total, steps, over = total + np.float32(reward), steps + 1, terminated or truncated
+        env.close()
+        lengths.add(steps)
+        np.testing.assert_allclose(paid[lane], total, rtol=1e-6)
+    assert len(lengths) > 1  # Some dreams ended early.
+
+
+def test_planning_is_repeatable(example, endless):
+    planning = example("plan_in_a_dream")
+    kwargs = dict(plans=8, horizon=3, decisions=5)
+    first = planning.plan(str(endless), **kwargs)
+    assert len(first) == 5
+    assert planning.plan(str(endless), **kwargs) == first
+    assert planning.plan(str(endless), seed=1, **kwargs) != first

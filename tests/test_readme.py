@@ -35,7 +35,7 @@ def test_python(code, tiny_package, tmp_path, monkeypatch):
         )
         code = code.replace('"Dream-CarRacing-v0"', f'"{tiny_package}"')
     # One rollout is enough to see that it learns at all.
-    code = code.replace(".learn(1_000_000)", ".learn(128)").replace("num_envs=64", "num_envs=4")
+    code = code.replace(".learn(1_000_000)", ".learn(128)")
     scope: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), scope)
     for value in scope.values():

@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import stable_baselines3.common.env_checker
 import torch
 from gymnasium.utils.env_checker import check_env
 
@@ -132,9 +133,10 @@ def test_what_is_beyond_the_bound_is_cut(package, drive):
 
 
 @pytest.mark.parametrize("obs", ["features", "pixels"])
-def test_the_env_passes_the_checker(saved, obs):
+def test_the_env_passes_the_checkers(saved, obs):
     env = make_real(saved, obs=obs)
     check_env(env, skip_render_check=True)
+    stable_baselines3.common.env_checker.check_env(env)
     env.close()
 
 

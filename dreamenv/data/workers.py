@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from dreamenv.data.manifest import Manifest
 from dreamenv.data.policies import CollectPolicy, RandomPolicy, TrainedPolicy, load_policy
 from dreamenv.data.shards import Episode, write_shard
 from dreamenv.preprocess import build_env
+from dreamenv.threads import one_thread_a_worker, one_torch_thread
 
 if TYPE_CHECKING:
     from dreamenv.data.collect import CollectConfig
@@ -48,7 +48,7 @@ def run_shards(
     if not missing:
         return
     if config.workers == 1:
-        with _one_torch_thread(config):
+        with _threads(config):
             policy = make_policy(config, manifest)
             for index in missing:
                 collect_shard(config, manifest, policy, index, report)
@@ -57,14 +57,14 @@ def run_shards(
         waiting = deque(missing)
         busy: list[Connection] = []
         for connection in connections:
-            connection.send(waiting.popleft())
+            _hand_out(connection, waiting.popleft())
             busy.append(connection)
         while busy:
             for ready in wait(busy):
                 assert isinstance(ready, Connection)
                 try:
                     message = ready.recv()
-                except EOFError:
+                except (EOFError, ConnectionResetError):
                     raise RuntimeError(
                         "a collecting worker died (out of memory?); run the same command again "
                         "to go on, with fewer workers if memory is short"
@@ -74,9 +74,15 @@ def run_shards(
                 elif message is not None:
                     raise RuntimeError(f"a collecting worker failed:\n{message}")
                 elif waiting:
-                    ready.send(waiting.popleft())
+                    _hand_out(ready, waiting.popleft())
                 else:
                     busy.remove(ready)
+
+
+def _hand_out(connection: Connection[Any, Any], shard: int) -> None:
+    # What a dead worker had to say, or that it is dead, is learnt when its pipe is read.
+    with suppress(BrokenPipeError):
+        connection.send(shard)
 
 
 def collect_shard(
@@ -155,20 +161,8 @@ def make_policy(config: CollectConfig, manifest: Manifest) -> CollectPolicy:
     )
 
 
-@contextmanager
-def _one_torch_thread(config: CollectConfig) -> Iterator[None]:
-    """Thread counts may change sums; in this process the caller's is put back."""
-    if config.dream is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _threads(config: CollectConfig) -> AbstractContextManager[None]:
+    return nullcontext() if config.dream is None else one_torch_thread()
 
 
 @contextmanager
@@ -181,9 +175,7 @@ def _workers(
     """
     context = multiprocessing.get_context("spawn")
     processes, connections = [], []
-    before = os.environ.get("OMP_NUM_THREADS")
-    try:
-        os.environ["OMP_NUM_THREADS"] = "1"
+    with one_thread_a_worker():
         for _ in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(target=_work, args=(theirs, config, manifest), daemon=True)
@@ -191,11 +183,6 @@ def _workers(
             theirs.close()
             processes.append(process)
             connections.append(ours)
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
     try:
         yield connections
     finally:
@@ -210,7 +197,7 @@ def _workers(
 def _work(connection: Connection, config: CollectConfig, manifest: Manifest) -> None:
     """Shard numbers come in; summaries, then None for each finished shard, go out."""
     try:
-        with _one_torch_thread(config):
+        with _threads(config):
             policy = make_policy(config, manifest)
             while True:
                 collect_shard(config, manifest, policy, connection.recv(), connection.send)

@@ -11,6 +11,8 @@ import numpy as np
 from dreamenv_client.actions import check_actions
 from numpy.typing import NDArray
 
+from dreamenv.config import PackageConfig
+
 
 @dataclass(frozen=True)
 class Beginning:
@@ -18,22 +20,23 @@ class Beginning:
 
     index: NDArray[np.int64] | None = None
     """``[lanes]``: which start states; None to draw them."""
-    observations: NDArray[np.uint8] | None = None
-    """``[lanes, T, *observation]``, real ones to start from."""
-    actions: NDArray[Any] | None = None
-    """``[lanes, T - 1, *action]``, those taken between them."""
+    real: tuple[NDArray[np.uint8], NDArray[Any]] | None = None
+    """Real observations ``[lanes, T, *observation]`` to start from, and the actions between them
+    ``[lanes, T - 1, *action]``, or ``[1, ...]`` of both for all; None to start from the bank."""
 
 
 def check_options(
     options: Mapping[str, Any] | None,
-    *,
     lanes: NDArray[np.intp],
+    *,
     num_lanes: int,
     bank: int,
-    observation_shape: tuple[int, ...],
-    action_space: gym.Space[Any],
+    config: PackageConfig,
 ) -> Beginning:
     """The options of a reset, cut down to the lanes that are reset.
+
+    Args:
+        bank: number of start states.
 
     Raises:
         ValueError: unknown option, wrong shape or dtype, or out of range.
@@ -52,10 +55,18 @@ def check_options(
         return Beginning(index=_check_start(options["start"], num_lanes, bank)[lanes])
     if "observations" not in options:
         return Beginning()
-    observations = _check_observations(options["observations"], num_lanes, observation_shape)
+    shape = tuple(config.observation_shape)
+    observations = _check_observations(options["observations"], num_lanes, shape)
     taken = observations.shape[1] - 1
-    actions = _check_taken(options.get("actions"), num_lanes, taken, action_space)
-    return Beginning(observations=observations[lanes], actions=actions[lanes])
+    actions = _check_taken(options.get("actions"), num_lanes, taken, config.action.space())
+    if len(observations) == len(actions) == 1:
+        return Beginning(real=(observations, actions))
+    return Beginning(
+        real=(
+            np.broadcast_to(observations, (num_lanes, *observations.shape[1:]))[lanes],
+            np.broadcast_to(actions, (num_lanes, *actions.shape[1:]))[lanes],
+        )
+    )
 
 
 def _check_start(start: Any, num_lanes: int, bank: int) -> NDArray[np.int64]:
@@ -74,24 +85,26 @@ def _check_start(start: Any, num_lanes: int, bank: int) -> NDArray[np.int64]:
 
 
 def _check_observations(given: Any, num_lanes: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """uint8 ``[lanes or 1, T, *shape]``."""
     array = np.asarray(given)
-    shared, own = array.ndim == 1 + len(shape), array.ndim == 2 + len(shape)
+    shared = array.ndim == 1 + len(shape)
+    batch = array[None] if shared else array
     if (
         array.dtype != np.uint8
-        or not (shared or own)
-        or array.shape[-len(shape) :] != shape
-        or (own and len(array) != num_lanes)
-        or 0 in array.shape
+        or batch.ndim != 2 + len(shape)
+        or batch.shape[2:] != shape
+        or len(batch) != (1 if shared else num_lanes)
+        or batch.shape[1] == 0
     ):
         raise ValueError(
-            f"options: observations is {_described(given)}; expected a uint8 array of shape "
-            f"[T, *{shape}] or [{num_lanes}, T, *{shape}], T at least 1: preprocessed real frames."
+            f"options: observations is {_described(given)}; expected uint8 of shape (T, *{shape}) "
+            f"or ({num_lanes}, T, *{shape}), T at least 1: real frames, preprocessed."
         )
-    return np.broadcast_to(array, (num_lanes, *array.shape)) if shared else array
+    return batch
 
 
 def _check_taken(given: Any, num_lanes: int, taken: int, space: gym.Space[Any]) -> NDArray[Any]:
-    """Actions between observations, in the space's dtype, ``[lanes, taken, *action]``."""
+    """Actions between observations, in the space's dtype: ``[lanes or 1, taken, *action]``."""
     shape = (taken, *(space.shape or ()))
     if given is None and taken:
         raise ValueError(
@@ -99,18 +112,19 @@ def _check_taken(given: Any, num_lanes: int, taken: int, space: gym.Space[Any]) 
             "that were taken between the observations."
         )
     array: NDArray[Any] = np.zeros(shape, space.dtype) if given is None else np.asarray(given)
-    if array.shape == shape:
-        array = np.broadcast_to(array, (num_lanes, *shape))
-    if array.shape != (num_lanes, *shape):
+    if array.shape not in (shape, (num_lanes, *shape)):
         raise ValueError(
             f"options: actions has shape {array.shape}; expected {shape} or {(num_lanes, *shape)}: "
             "one fewer than the observations."
         )
-    flat = array.reshape(num_lanes * taken, *shape[1:])
-    try:
-        return check_actions(space, flat, len(flat)).reshape(array.shape)
-    except ValueError as error:
-        raise ValueError(f"options: actions, counted lane by lane as lanes: {error}") from error
+    batch = array[None] if array.shape == shape else array
+    checked = np.empty(batch.shape, space.dtype)
+    for time in range(taken):
+        try:
+            checked[:, time] = check_actions(space, batch[:, time], len(batch))
+        except ValueError as error:
+            raise ValueError(f"options: actions, number {time}: {error}") from error
+    return checked
 
 
 def _described(value: Any) -> str:

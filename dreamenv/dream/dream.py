@@ -22,7 +22,7 @@ from dreamenv.dream.imagination import Imagination, PadRows, to_host
 from dreamenv.dream.knobs import KNOBS, Knobs
 from dreamenv.dream.noise import NoiseBlocks
 from dreamenv.dream.one_step import STATE
-from dreamenv.dream.snapshot import check_snapshot, lane_arrays
+from dreamenv.dream.snapshot import check_snapshot
 from dreamenv.dream.starts import StartBank, filtered
 from dreamenv.dream.threads import one_thread_in_children
 from dreamenv.models.world_model import ObservationKind
@@ -30,8 +30,8 @@ from dreamenv.packages import Package
 
 one_thread_in_children()
 
-SCALARS = ("reward", "termination_probability")
-"""What every step gives; 0 for lanes that were not stepped."""
+ALWAYS = ("reward", "termination_probability")
+"""What every call gives; 0 for lanes that it did not step."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -99,40 +99,32 @@ class Dream:
     ) -> None:
         self.num_lanes = num_lanes = check_count(num_lanes)
         config = package.config
-        starts = config.defaults.starts if starts is None else starts
-        if starts not in ("first", "any"):
-            raise ValueError(f'starts is {starts!r}; expected "first" or "any".')
         self.observation_space: gym.Space[Any] = config.observation_space(obs)
         self.action_space: gym.Space[Any] = config.action.space()
         self.identity = package.identity
         """Of the package: snapshots are only taken back by the same."""
         self.closed = False
-        self._observation_shape = tuple(config.observation_shape)
-        self._knobs = Knobs(num_lanes, config.defaults)
+        self._knobs = Knobs(num_lanes, config.defaults, starts)
         given = (temperature, termination, termination_temperature, horizon)
         named = {n: value for n, value in zip(KNOBS, given, strict=True) if value is not None}
         self._knobs.set(np.arange(num_lanes), **named)
         self._clock = Clock(num_lanes)
-        self._anywhere = np.full(num_lanes, starts == "any")
         self._none = np.zeros(num_lanes, np.bool_)
         with torch.inference_mode():
             self._lanes = Imagination(
                 package, num_lanes, obs, device=device, compile=compile, pad_rows=pad_rows
             )
+            self.fingerprint = self._lanes.fingerprint
+            """What decides the bits (processor, build, threads, compile mode, padding): where it is
+            equal, the same seed and actions give bitwise the same trajectory."""
+            self.padded_rows = self._lanes.rows
+            """Rows that a step computes for these lanes."""
             model = self._lanes.model
             self._bank = StartBank(package.starts, model.device)
             self._noise = NoiseBlocks(model.noise, self._clock, self._lanes.rows, model.device)
-
-    @property
-    def fingerprint(self) -> str:
-        """What decides the bits of a dream (processor, build, threads, compile mode, padding):
-        where it is equal, the same seed and actions give bitwise the same trajectory."""
-        return self._lanes.fingerprint
-
-    @property
-    def padded_rows(self) -> int:
-        """Rows that a step computes for these lanes."""
-        return self._lanes.rows
+        self._check_options = functools.partial(
+            check_options, num_lanes=num_lanes, bank=len(self._bank), config=config
+        )
 
     @while_open
     def reset(
@@ -141,9 +133,9 @@ class Dream:
         seeds: Sequence[int | None] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> LaneStep:
-        """See :meth:`dreamenv_client.lanes.Lanes.reset`."""
         lanes = np.flatnonzero(check_mask(mask, self.num_lanes, default=True))
-        self._begin(lanes, *self._check_beginning(lanes, seeds, options))
+        own = check_seeds(seeds, self.num_lanes)[lanes]
+        self._begin(lanes, own, self._check_options(options, lanes))
         return self._shown(self._none, {})
 
     @while_open
@@ -154,32 +146,25 @@ class Dream:
         seeds: Sequence[int | None] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> LaneStep:
-        """See :meth:`dreamenv_client.lanes.Lanes.step`."""
         mask = check_mask(reset, self.num_lanes, default=False)
         going = ~mask
         lanes = np.flatnonzero(mask)
         actions = check_actions(self.action_space, actions, self.num_lanes, mask)
-        seeds_and_beginning = self._check_beginning(lanes, seeds, options)
+        own = check_seeds(seeds, self.num_lanes)[lanes]
+        beginning = self._check_options(options, lanes)
         self._clock.require_going(going)
         dreamt: dict[str, Tensor] = {}
         if len(lanes) < self.num_lanes:
             noise, chance = self._noise.take(going)
             dreamt = self._lanes.step(actions, self._knobs, noise, chance)
-        if len(lanes):
-            self._begin(lanes, *seeds_and_beginning)
+        self._begin(lanes, own, beginning)
         return self._shown(going, dreamt)
 
     def set_knobs(self, lanes: Sequence[int] | None = None, **knobs: Any) -> None:
-        """See :meth:`dreamenv_client.lanes.Lanes.set_knobs`.
-
-        Raises:
-            ValueError: unknown lane or knob, or a bad value; nothing has changed then.
-        """
         self._knobs.set(self._indices(lanes), **knobs)
 
     @while_open
     def snapshot(self, lanes: Sequence[int] | None = None) -> LaneSnapshot:
-        """See :meth:`dreamenv_client.lanes.Lanes.snapshot`."""
         which = self._indices(lanes)
         arrays = {name: array[which] for name, array in self._arrays().items()}
         for name, rows in self._lanes.take(which).items():
@@ -188,12 +173,6 @@ class Dream:
 
     @while_open
     def restore(self, snapshot: LaneSnapshot, lanes: Sequence[int] | None = None) -> LaneStep:
-        """See :meth:`dreamenv_client.lanes.Lanes.restore`.
-
-        Raises:
-            ValueError: a snapshot of another package, of other lanes than these in number, or one
-                that no dream can have made. Nothing has changed then.
-        """
         which = self._indices(lanes)
         like = self.snapshot([0]).arrays
         arrays = check_snapshot(snapshot, model=self.identity, lanes=len(which), like=like)
@@ -206,7 +185,6 @@ class Dream:
     def branch(
         self, source: Sequence[int], target: Sequence[int], seeds: Sequence[int] | None = None
     ) -> LaneStep:
-        """See :meth:`dreamenv_client.lanes.Lanes.branch`. Seeds leave the clock as it is."""
         origin = np.array(lane_indices(source, self.num_lanes, repeats=True), np.intp)
         into = self._indices(target)
         if len(origin) != len(into):
@@ -222,16 +200,7 @@ class Dream:
 
     @while_open
     def render(self, lanes: Sequence[int] | None = None) -> NDArray[np.uint8]:
-        """See :meth:`dreamenv_client.lanes.Lanes.render`. Grey pictures are given as RGB.
-
-        Raises:
-            ValueError: the model's observations are no pictures.
-        """
-        shape = self._observation_shape
-        if len(shape) != 3 or shape[-1] not in (1, 3):
-            raise ValueError(f"observations have shape {shape}; expected pictures, [H, W, 1 or 3].")
-        pictures = self._lanes.pictures(self._indices(lanes))
-        return np.repeat(pictures, 3, axis=-1) if pictures.shape[-1] == 1 else pictures
+        return self._lanes.pictures(self._indices(lanes))
 
     def close(self) -> None:
         """Free the model and the lanes."""
@@ -243,17 +212,19 @@ class Dream:
         self, lanes: NDArray[np.intp], seeds: NDArray[np.int64], beginning: Beginning
     ) -> None:
         """Begin an episode in these lanes."""
+        if not len(lanes):
+            return
         model = self._lanes.model
         self._clock.begin(lanes, seeds)
         draw = self._noise.begin(lanes)
         self._knobs.draw_temperature(lanes, draw.temperature)
-        if beginning.observations is not None and beginning.actions is not None:
-            state = filtered(model, beginning.observations, beginning.actions)
-        else:
-            index = beginning.index
-            if index is None:
-                index = self._bank.draw(draw.start, self._anywhere[lanes])
+        index = beginning.index
+        if index is None:
+            index = self._bank.draw(draw.start, self._knobs.anywhere[lanes])
+        if beginning.real is None:
             state = self._bank.begin(model, index, draw.begin, self._lanes.plan)
+        else:
+            state = filtered(model, *beginning.real, lanes=len(lanes))
         self._lanes.put(lanes, state)
 
     def _shown(self, stepped: NDArray[np.bool_], dreamt: dict[str, Tensor]) -> LaneStep:
@@ -261,40 +232,21 @@ class Dream:
         arrays = to_host({"observation": self._lanes.observe(), **dreamt}, self.num_lanes)
         if dreamt:
             self._clock.advance(stepped, arrays.pop("ended"), self._knobs.horizon)
-        observation, clock = arrays.pop("observation"), self._clock
-        for name in SCALARS:
-            values = arrays.setdefault(name, np.zeros(self.num_lanes, np.float32))
+        observation = arrays.pop("observation")
+        for name in ALWAYS:
+            arrays.setdefault(name, np.zeros(self.num_lanes, np.float32))
+        for values in arrays.values():
             values[~stepped] = 0.0
         return LaneStep(
             observation,
             arrays.pop("reward"),
-            terminated=clock.status == Status.TERMINATED,
-            truncated=clock.status == Status.TRUNCATED,
+            terminated=self._clock.status == Status.TERMINATED,
+            truncated=self._clock.status == Status.TRUNCATED,
             info=arrays,
         )
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        return lane_arrays(self._clock, self._knobs, self._anywhere)
+        return {**vars(self._clock), **vars(self._knobs)}
 
     def _indices(self, lanes: Sequence[int] | None) -> NDArray[np.intp]:
         return np.array(lane_indices(lanes, self.num_lanes), np.intp)
-
-    def _check_beginning(
-        self,
-        lanes: NDArray[np.intp],
-        seeds: Sequence[int | None] | None,
-        options: Mapping[str, Any] | None,
-    ) -> tuple[NDArray[np.int64], Beginning]:
-        """Seeds (-1 for None) and options of the lanes that begin."""
-        checked = check_seeds(seeds, self.num_lanes)[lanes]
-        if options is None:
-            return checked, Beginning()
-        beginning = check_options(
-            options,
-            lanes=lanes,
-            num_lanes=self.num_lanes,
-            bank=len(self._bank),
-            observation_shape=self._observation_shape,
-            action_space=self.action_space,
-        )
-        return checked, beginning

@@ -57,6 +57,7 @@ class Imagination:
         self.device = self.model.device
         self.num_lanes = num_lanes
         self._kind, self._bound = kind, package.config.latent_bound
+        self._shape = tuple(package.config.observation_shape)
         self._threshold = package.config.defaults.threshold
         self._compiled = compile
 
@@ -121,11 +122,18 @@ class Imagination:
         return self.plan.run(look, with_state(self.state))["observation"]
 
     def pictures(self, lanes: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Those lanes' states, decoded: uint8 ``[n, *observation]``."""
+        """Those lanes' states, decoded: uint8 ``[n, H, W, 3]``.
+
+        Raises:
+            ValueError: the model's observations are no pictures, grey or RGB.
+        """
+        if len(self._shape) != 3 or self._shape[-1] not in (1, 3):
+            raise ValueError(f"observations have shape {self._shape}; expected [H, W, 1 or 3].")
         spare = self.plan.padded(len(lanes)) - len(lanes)
         at = self._to(np.pad(lanes, (0, spare), mode="edge"))
         state = {name: rows[at] for name, rows in self.state.items()}
-        return self.model.observe(state, "pixels")[: len(lanes)].cpu().numpy()
+        pictures = self.model.observe(state, "pixels")[: len(lanes)]
+        return pictures.expand(*pictures.shape[:-1], 3).cpu().numpy().copy()
 
     def put(self, lanes: NDArray[np.intp], state: State) -> None:
         """Set those lanes' states; rows of ``state`` beyond them are padding."""

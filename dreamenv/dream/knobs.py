@@ -50,10 +50,21 @@ def check_knobs(**knobs: Any) -> dict[str, Any]:
     return {name: checks[name](value) for name, value in knobs.items()}
 
 
+def check_starts(starts: Any) -> str:
+    """Which of the bank's states episodes begin with: ``"first"`` or ``"any"``.
+
+    Raises:
+        ValueError: neither.
+    """
+    if not isinstance(starts, str) or starts not in ("first", "any"):
+        raise ValueError(f'starts is {starts!r}; expected "first" or "any".')
+    return starts
+
+
 class Knobs:
     """One entry a lane. ``temperature`` is the one in force, drawn from [low, high] an episode."""
 
-    def __init__(self, num_lanes: int, defaults: DreamDefaults) -> None:
+    def __init__(self, num_lanes: int, defaults: DreamDefaults, starts: str | None = None) -> None:
         self.temperature_low: NDArray[np.float32] = np.zeros(num_lanes, np.float32)
         self.temperature_high: NDArray[np.float32] = np.zeros(num_lanes, np.float32)
         self.temperature: NDArray[np.float32] = np.zeros(num_lanes, np.float32)
@@ -61,6 +72,9 @@ class Knobs:
         """Index into :data:`TERMINATIONS`."""
         self.termination_temperature: NDArray[np.float32] = np.ones(num_lanes, np.float32)
         self.horizon: NDArray[np.int64] = np.ones(num_lanes, np.int64)
+        starts = check_starts(defaults.starts if starts is None else starts)
+        self.anywhere: NDArray[np.bool_] = np.full(num_lanes, starts == "any")
+        """Whether episodes begin with any of the bank's states. Not to be set later."""
         everyone = np.arange(num_lanes)
         for name in KNOBS:
             self.set(everyone, **{name: getattr(defaults, name)})
@@ -86,7 +100,7 @@ class Knobs:
                 getattr(self, name)[lanes] = checked[name]
 
     def draw_temperature(self, lanes: NDArray[np.intp], uniform: NDArray[np.float32]) -> None:
-        """Draw the temperatures of episodes that begin; ``uniform`` in (0, 1) says where in range."""
+        """Draw the temperatures of episodes that begin; ``uniform`` is in (0, 1)."""
         low, high = self.temperature_low[lanes], self.temperature_high[lanes]
         self.temperature[lanes] = np.minimum(low + (high - low) * uniform, high)
 

@@ -84,7 +84,8 @@ class NoiseBlocks:
         """Of these lanes, those whose current episode was drawn as their next one."""
         clock = self._clock
         seed, episode = self._next_for[:, lanes]
-        return (seed == clock.seed[lanes]) & (episode == clock.episode[lanes])
+        same: NDArray[np.bool_] = (seed == clock.seed[lanes]) & (episode == clock.episode[lanes])
+        return same
 
     def _copy_next(self, lanes: Indices) -> None:
         if len(lanes):

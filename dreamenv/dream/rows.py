@@ -24,7 +24,7 @@ MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 """Row counts tried, in order, for one that makes rows independent."""
 TIMES = (64, 32, 16, 13, 8, 5, 3, 2, 1)
 """Batches tried are so many times as long; long ones first, which fail at once if any does."""
-EFFORT = 512
+EFFORT = 256
 """Rows compared at each length: some operations round otherwise for one number in a hundred."""
 
 

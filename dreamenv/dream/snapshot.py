@@ -8,8 +8,8 @@ import numpy as np
 from dreamenv_client.lanes import LaneSnapshot
 from numpy.typing import NDArray
 
-from dreamenv.dream.clock import Clock, Status
-from dreamenv.dream.knobs import HORIZON_LIMIT, TEMPERATURE_LIMIT, TERMINATIONS, Knobs
+from dreamenv.dream.clock import Status
+from dreamenv.dream.knobs import HORIZON_LIMIT, TEMPERATURE_LIMIT, TERMINATIONS
 
 CLOCK_LIMIT = 2**31
 """Episodes and steps a snapshot may have counted; the streams take twice as many."""
@@ -91,8 +91,3 @@ def _check_together(arrays: dict[str, NDArray[Any]]) -> None:
         raise ValueError("the snapshot's temperature_low exceeds its temperature_high.")
     if ((arrays["seed"] < 0) != (arrays["status"] == Status.UNBEGUN)).any():
         raise ValueError("the snapshot holds a lane that has begun without a seed, or the reverse.")
-
-
-def lane_arrays(clock: Clock, knobs: Knobs, anywhere: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-    """Everything about lanes that is not the model's state, ``[lanes]`` by name: no copies."""
-    return {**vars(clock), **vars(knobs), "anywhere": anywhere}

@@ -46,12 +46,15 @@ class StartBank:
         return model.begin({name: entry[at] for name, entry in self.entries.items()}, noise)
 
 
-def filtered(model: WorldModel, observations: NDArray[np.uint8], actions: NDArray[Any]) -> State:
+def filtered(
+    model: WorldModel, observations: NDArray[np.uint8], actions: NDArray[Any], lanes: int
+) -> State:
     """States after real observations.
 
     Args:
-        observations: ``[lanes, T, *observation]``.
-        actions: ``[lanes, T - 1, *action]``.
+        observations: ``[lanes, T, *observation]``, or ``[1, T, *observation]`` for all of them.
+        actions: ``[lanes, T - 1, *action]`` likewise.
+        lanes: how many.
     """
     pieces: list[State] = []
     for start in range(0, len(observations), FILTER_ROWS):
@@ -66,7 +69,8 @@ def filtered(model: WorldModel, observations: NDArray[np.uint8], actions: NDArra
             state = model.posterior(state, action.contiguous(), frame.contiguous())
         pieces.append(state)
     together = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
-    return {name: rows[: len(observations)] for name, rows in together.items()}
+    at = torch.arange(lanes, device=model.device).clamp_max(len(observations) - 1)
+    return {name: rows[at] for name, rows in together.items()}
 
 
 def _fill(array: NDArray[Any]) -> NDArray[Any]:

@@ -38,7 +38,7 @@ def fit_reward_bins(model: MDNRNN, sequences: Sequence[RealSequence], keep: bool
     if keep:
         low = min(low, float(model.reward_bins[0]))
         high = max(high, float(model.reward_bins[-1]))
-    if high - low <= 1e-3 * max(abs(low), abs(high)):  # one value, but for rounding
+    if high - low <= 1e-3 * max(abs(low), abs(high)) + 1e-12:  # one value, but for rounding
         low, high = low - 0.5, high + 0.5
     model.reward_bins.copy_(symlog_bins(low, high, model.sizes.reward_bins))
 

@@ -148,6 +148,30 @@ def test_killed_with_workers(tmp_path, uninterrupted):
     assert contents(out) == uninterrupted
 
 
+def test_a_killed_worker_is_told_of(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, str(tmp_path / "data"), "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "0\n"
+    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers: list[str] = []
+    while len(workers) < 2:  # beside them there is multiprocessing's resource tracker
+        assert process.poll() is None
+        workers = [
+            child
+            for child in tasks.read_text().split()
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+    os.kill(int(workers[0]), signal.SIGKILL)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "RuntimeError: a collecting worker died" in errors
+
+
 def test_finished_work_is_not_done_again(tmp_path, monkeypatch):
     config = CollectConfig(frames_spec(), tmp_path / "data", episodes=3, episodes_per_shard=2)
     first = collect(config)

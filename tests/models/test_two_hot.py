@@ -16,6 +16,7 @@ ENDS = st.tuples(st.floats(-500, 499), st.floats(0.5, 900)).map(lambda e: (e[0],
 COUNTS = st.integers(2, 80)
 
 
+@settings(max_examples=50, deadline=None)
 @given(ENDS, COUNTS)
 def test_bins_are_evenly_spaced_under_symlog(ends, count):
     bins = symlog_bins(*ends, count)
@@ -39,6 +40,7 @@ def test_bins_closer_than_float32_can_tell_are_refused():
         symlog_bins(100.0, 100.0 + 1e-4, 63)
 
 
+@settings(max_examples=50, deadline=None)
 @given(ENDS, COUNTS, st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_weights_are_a_distribution_whose_mean_is_the_value(ends, count, shares):
     bins = symlog_bins(*ends, count)
@@ -59,6 +61,7 @@ def test_the_two_bins_are_the_neighbours():
     assert weights.tolist() == [[[0, 0.75, 0.25, 0], [0, 0, 0, 1]], [[1, 0, 0, 0], [0, 1, 0, 0]]]
 
 
+@settings(max_examples=50, deadline=None)
 @given(ENDS, COUNTS)
 def test_values_beyond_the_ends_are_cut_to_them(ends, count):
     bins = symlog_bins(*ends, count)
@@ -67,7 +70,7 @@ def test_values_beyond_the_ends_are_cut_to_them(ends, count):
     assert weights[1, -1] == 1.0
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(ENDS, COUNTS, st.integers(0, 2**31), st.floats(0, 60))
 def test_no_prediction_leaves_the_range(ends, count, seed, spread):
     """However extreme the logits: this is what keeps dreamed rewards from exploding."""

@@ -46,7 +46,7 @@ def test_the_log_variance_is_bounded():
 
 
 def test_frames_are_scaled_to_one_and_axes_are_kept():
-    """The encoder's first layer sees frame[row, column, channel] / 255 at [channel, row, column]."""
+    """The encoder sees frame[row, column, channel] / 255 at [channel, row, column]."""
     vae, seen = tiny(), frames(1)
     caught = []
     vae.encoder[0].register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
