@@ -9,6 +9,8 @@ ARGS ?=
 
 # CarRacing draws off screen.
 export SDL_VIDEODRIVER ?= dummy
+# Threads that wait by spinning starve each other wherever something else is running.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help install test lint demo constraints

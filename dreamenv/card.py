@@ -26,6 +26,7 @@ def card(config: PackageConfig) -> str:
     ]
     if "command" in provenance:
         lines.append(f"- Made by `{provenance['command']}`.")
+    lines += [f"- {note}" for note in provenance.get("notes", [])]
     if curve := provenance.get("curve"):
         lines += [
             "",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import gymnasium as gym
 import pytest
@@ -68,3 +71,41 @@ def test_make_targets_exist():
 def test_linked_files_exist():
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / link).exists(), link
+
+
+@pytest.fixture
+def gap_table(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    return importlib.import_module("gap_table")
+
+
+def test_the_gap_is_what_was_measured(gap_table):
+    (shown,) = gap_table.MARKED.findall(README)
+    if gap_table.MEASURED.exists():
+        assert shown == gap_table.gap_table(json.loads(gap_table.MEASURED.read_text()))
+    else:
+        assert shown == ""  # No figure without a measurement.
+
+
+def test_gap_table_says_the_figures(gap_table):
+    def scores(mean: float) -> dict[str, object]:
+        return {"mean": mean, "low": mean - 200, "high": mean + 200, "returns": [mean] * 50}
+
+    seeds = [{"seed": s, "dream": scores(900 + s), "real": scores(700 + s)} for s in range(3)]
+    table = gap_table.gap_table(
+        {
+            "dream": "Dream-CarRacing-v0",
+            "seeds": seeds,
+            "random": scores(-150.0),
+            "median_of_dream_means": 901,
+            "median_of_real_means": 701,
+            "real_steps_behind_the_package": 520_000,
+            "real_steps_added_by_learning": 0,
+        }
+    ).splitlines()
+    assert [row.count("|") for row in table[:7]] == [4] * 7
+    assert table[2] == "| seed 0 | 900 [700, 1100] | 700 [500, 900] |"
+    assert table[5] == "| **median of the seeds** | **901** | **701** |"
+    assert "-150 [-350, 50]" in table[6]
+    assert "520,000; added by these policies: 0." in table[8]
+    assert table[8].startswith("50 episodes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe & Ito's palette, told apart by colour-blind readers too.
-DREAM, REAL, OTHER, STILL = "#0072B2", "#D55E00", "#009E73", "#777777"
+COLOURS = DREAM, REAL, OTHER, STILL = "#0072B2", "#D55E00", "#009E73", "#777777"
 
 
 def require_matplotlib() -> None:
@@ -80,9 +81,8 @@ def draw_reward(reward: RewardReport) -> Figure:
     """Predicted against real return an episode, and the open-loop reward error against k."""
     figure = _figure(10.0, 3.8)
     left, right = figure.subplots(1, 2)
-    for policy, colour in zip(
-        sorted({e.policy for e in reward.episodes}), _colours(), strict=False
-    ):
+    policies = sorted({e.policy for e in reward.episodes})
+    for policy, colour in zip(policies, cycle(COLOURS), strict=False):
         mine = [e for e in reward.episodes if e.policy == policy]
         left.scatter(
             [e.real for e in mine], [e.predicted for e in mine], s=18, color=colour, label=policy
@@ -150,10 +150,6 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def _colours() -> list[str]:
-    return [DREAM, REAL, OTHER, STILL]
 
 
 def _histogram(axes: Axes, comparison: Comparison, label: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -53,3 +54,6 @@ def dreamenv(
     [cyan]dreamenv loop CarRacing-v3 --real-steps 500000 --out runs/car[/cyan]
     """
     context.obj = {"debug": debug}
+    # Read as torch loads. Threads that wait by spinning starve each other wherever anything else
+    # runs: the workers of evaluate and collect, say.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -85,7 +85,7 @@ def test_other_spaces_are_refused():
         check_actions(gym.spaces.MultiBinary(2), np.zeros((1, 2), np.int8), 1)
 
 
-@pytest.mark.parametrize(("space", "bad"), [(BOX, [np.nan, 7]), (DISCRETE, 9)])
+@pytest.mark.parametrize(("space", "bad"), [(BOX, np.float32([np.nan, 7])), (DISCRETE, 9)])
 def test_ignored_lanes_may_hold_anything_and_come_out_valid(space, bad):
     actions = np.stack([np.asarray(bad), np.zeros_like(bad)])
     checked = check_actions(space, actions, 2, ignore=np.array([True, False]))

@@ -89,7 +89,9 @@ def test_truncation_and_termination_are_told_apart():
         _, _, dones, infos = dream.step(np.zeros((6, 2), np.float32))
         for done, info in zip(dones, infos, strict=True):
             assert ("terminal_observation" in info) == done
+            assert info["x"].base is None  # kept, it would keep the whole batch in memory
             if done:
+                assert info["terminal_observation"].base is None
                 np.testing.assert_array_equal(info["terminal_observation"], info["x"])
                 seen.add(info["TimeLimit.truncated"])
             else:

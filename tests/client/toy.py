@@ -127,6 +127,9 @@ class ToyLanes:
     def close(self) -> None:
         self.closed = True
 
+    def __reduce__(self):
+        raise TypeError("lanes hold threads and channels: they do not pickle")
+
     def _enter(self, call: str) -> None:
         assert self.process == os.getpid(), "lanes of another process were used"
         assert not self.closed, "closed lanes were used"

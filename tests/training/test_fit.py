@@ -165,7 +165,7 @@ class Recorded(nn.Module):
 
 
 def test_rate_gradient_and_draws_of_each_step(tmp_path, monkeypatch):
-    """The rate falls as torch's own cosine schedule does; gradients are cut; each step draws anew."""
+    """The rate falls as torch's own cosine schedule does; gradients are cut; each draws anew."""
     config = FitConfig(steps=9, learning_rate=0.1, final_learning_rate=0.02, clip=0.5, seed=7)
     model, rates, norms, draws, shown = Recorded(), [], [], [], []
     step = torch.optim.Adam.step
@@ -235,9 +235,11 @@ class Hostile:
         return os.system, ("touch was-run",)
 
 
-@pytest.mark.parametrize(
-    "write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))]
-)
+def plain_pickle(value: object, path: Path) -> None:
+    path.write_bytes(pickle.dumps(value, protocol=2))
+
+
+@pytest.mark.parametrize("write", [torch.save, plain_pickle])
 def test_a_checkpoint_runs_no_code(tmp_path, monkeypatch, write):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "run.pt"

@@ -21,7 +21,7 @@ def model(request) -> MDNRNN:
     torch.manual_seed(0)
     sizes = MDNRNNSizes(
         height=16, width=16, vae_base=2, latent=3, hidden=5, mixtures=2, action=4, head=6,
-        reward_bins=7, dropout=0.3, discrete=request.param, latent_bound=0.2,
+        reward_bins=7, dropout=0.3, discrete=request.param, latent_bound=0.03,
     )  # fmt: skip
     return MDNRNN(sizes).eval().requires_grad_(False)
 
@@ -66,7 +66,7 @@ def test_reading_is_filtering(model, frames, sequences, batch):
         for t in range(n + 1):
             for name in ("z", "h", "c"):
                 assert torch.allclose(getattr(reading, name)[t], state[name][0], atol=1e-5)
-            cut += int((state["z"].abs() == 0.2).sum())
+            cut += int((state["z"].abs() >= 0.03).sum())
             if t == n:
                 break
             action = sequences[i].actions[t : t + 1]
@@ -126,15 +126,16 @@ def test_other_starts_are_drawn_evenly(model):
         )
         for i, n in enumerate((3, 9))
     ]
+    model = MDNRNN(replace(model.sizes, latent_bound=8.0)).eval()
     counts = torch.zeros(200)
-    for seed in range(200):
+    for seed in range(300):
         bank = start_bank(model, sequences, firsts=0, others=5, seed=seed)
         moments = (bank["z"][:, 0].float() * 1000).round().long()
         counts += torch.bincount(moments, minlength=200)
     drawn = counts.nonzero().flatten().tolist()
     assert drawn == [1, 2, *range(101, 109)]
-    assert counts[drawn].min() > 75  # 100 expected
-    assert counts[drawn].max() < 125
+    assert counts[drawn].min() > 110  # 150 expected, deviation 9
+    assert counts[drawn].max() < 190
 
 
 def test_reward_bins_span_the_data(model, sequences):

@@ -1,0 +1,55 @@
+"""Write the README's table of the gap from what ``benchmarks/transfer.py`` measured.
+
+python benchmarks/transfer.py --out docs/figures/transfer.json
+python docs/gap_table.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from dreamenv.cli.door import interval
+
+ROOT = Path(__file__).parents[1]
+MEASURED = ROOT / "docs" / "figures" / "transfer.json"
+README = ROOT / "README.md"
+MARKED = re.compile(r"(?<=<!-- gap-table -->\n).*?(?=<!-- /gap-table -->)", re.DOTALL)
+
+
+def gap_table(measured: dict[str, Any]) -> str:
+    """Markdown: a row a seed, their median, random actions, and what it was measured by."""
+
+    def shown(scores: dict[str, Any]) -> str:
+        return interval(scores["mean"], scores["low"], scores["high"])
+
+    seeds = measured["seeds"]
+    rows = [
+        f"| seed {row['seed']} | {shown(row['dream'])} | {shown(row['real'])} |" for row in seeds
+    ]
+    dream, real = measured["median_of_dream_means"], measured["median_of_real_means"]
+    episodes = len(seeds[0]["real"]["returns"])
+    behind = f"{measured['real_steps_behind_the_package']:,}"
+    lines = [
+        f"| trained only in `{measured['dream']}` | in the dream | on the real track |",
+        "| --- | --- | --- |",
+        *rows,
+        f"| **median of the seeds** | **{dream:.0f}** | **{real:.0f}** |",
+        f"| random actions | | {shown(measured['random'])} |",
+        "",
+        f"{episodes} episodes a cell, by `benchmarks/transfer.py`. Real frames behind the package: "
+        f"{behind}; added by these policies: {measured['real_steps_added_by_learning']}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Rewrite the part of the README between the two marks."""
+    table = gap_table(json.loads(MEASURED.read_text(encoding="utf-8")))
+    README.write_text(MARKED.sub(lambda _: table, README.read_text(encoding="utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""A lane's trajectory is bitwise the same in any company."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from dreamenv.dream import Dream
+from dreamenv_client.lanes import LaneStep
+
+STEPS = 500
+SEED = 1000
+
+
+class Follower:
+    """A dream whose lanes are compared, step by step, with those of a reference."""
+
+    def __init__(self, dream: Dream, lanes: list[int]) -> None:
+        self.dream = dream
+        self.lanes = lanes
+        """The reference's lane that each of the dream's lanes follows."""
+        self.shown: LaneStep | None = None
+
+    def reset(self) -> None:
+        self.shown = self.dream.reset(seeds=[SEED + lane for lane in self.lanes])
+
+    def step(self, actions: np.ndarray) -> None:
+        over = self.shown.terminated | self.shown.truncated
+        self.shown = self.dream.step(actions[self.lanes], reset=over)
+
+    def agrees(self, reference: LaneStep) -> bool:
+        own = self.shown
+        pairs = [
+            (getattr(own, name), getattr(reference, name))
+            for name in ("observation", "reward", "terminated", "truncated")
+        ]
+        pairs += [(own.info[name], reference.info[name]) for name in reference.info]
+        return all(
+            a.tobytes() == np.ascontiguousarray(b[self.lanes]).tobytes() for a, b in pairs
+        )
+
+
+@pytest.mark.parametrize("sizes", ["small", "car"])
+def test_trajectories_are_the_same_in_any_batch(
+    sizes: str, request: pytest.FixtureRequest, actions_of: Callable[[int, int], np.ndarray]
+) -> None:
+    """Batches of 1, 2, 7 and 64 follow one of 256 for 500 steps, over many episodes; at some point
+    lanes are restored from a snapshot into a new dream, and some branch onto others."""
+    package = request.getfixturevalue(sizes)
+    knobs = dict(temperature=[0.5, 1.3], termination_temperature=1.1)
+    actions = np.stack([actions_of(SEED + lane, STEPS) for lane in range(256)], axis=1)
+
+    reference = Follower(Dream(package, 256, **knobs), list(range(256)))
+    followers = [
+        Follower(Dream(package, len(lanes), **knobs), lanes)
+        for lanes in ([17], [254, 3], list(range(100, 107)), list(range(64)))
+    ]
+    for one in (reference, *followers):
+        one.reset()
+    episodes = 0
+    for step in range(STEPS):
+        if step == 137:  # into other lanes of a new dream, in another order
+            snapshot = followers[2].dream.snapshot([6, 0, 3])
+            restored = Follower(Dream(package, 4, **knobs), [106, 103, 100, 103])
+            restored.dream.reset(seeds=[1, 2, 3, 4])
+            restored.dream.restore(snapshot, [0, 2, 1])
+            restored.shown = restored.dream.branch([1], [3])
+            followers.append(restored)
+        if step == 201:  # five lanes take the place, and the stream, of five others
+            wide = followers[3]
+            wide.shown = wide.dream.branch([5, 5, 6, 7, 60], [9, 10, 11, 12, 13])
+            wide.lanes[9:14] = [5, 5, 6, 7, 60]
+        for one in (reference, *followers):
+            one.step(actions[step])
+        assert [one.agrees(reference.shown) for one in followers] == [True] * len(followers), step
+        episodes += int((reference.shown.terminated | reference.shown.truncated).sum())
+    assert episodes > 1000, "too few episodes ended for this to say much"
+
+
+def test_lane_i_seeded_s_is_a_lane_seeded_s_plus_i_alone(small, actions_of) -> None:
+    together = Dream(small, 5)
+    shown = together.reset(seeds=range(40, 45))
+    actions = np.stack([actions_of(lane, 60) for lane in range(5)], axis=1)
+    histories = [[] for _ in range(5)]
+    for step in range(60):
+        over = shown.terminated | shown.truncated
+        shown = together.step(actions[step], reset=over)
+        for lane in range(5):
+            histories[lane].append((shown.observation[lane].copy(), shown.reward[lane]))
+    for lane in range(5):
+        alone = Dream(small, 1)
+        shown = alone.reset(seeds=[40 + lane])
+        for step in range(60):
+            over = shown.terminated | shown.truncated
+            shown = alone.step(actions[step, lane : lane + 1], reset=over)
+            observation, reward = histories[lane][step]
+            assert shown.observation[0].tobytes() == observation.tobytes()
+            assert shown.reward[0] == reward
+
+
+@pytest.mark.parametrize("obs", ["latent", "pixels"])
+def test_other_observations_are_independent_of_the_batch_too(small, actions_of, obs) -> None:
+    few, many = Dream(small, 1, obs=obs), Dream(small, 33, obs=obs)
+    one, all_ = few.reset(seeds=[7 + 30]), many.reset(seeds=range(7, 40))
+    assert one.observation[0].tobytes() == all_.observation[30].tobytes()
+    actions = actions_of(0, 20)
+    for step in range(20):
+        over, all_over = one.terminated | one.truncated, all_.terminated | all_.truncated
+        one = few.step(actions[step : step + 1], reset=over)
+        all_ = many.step(np.tile(actions[step], (33, 1)), reset=all_over)
+        assert one.observation[0].tobytes() == all_.observation[30].tobytes()
+
+
+def test_different_seeds_dream_differently(small) -> None:
+    dream = Dream(small, 4)
+    dream.reset(seeds=[1, 2, 1, 1 + 2**32], options={"start": 0})
+    shown = dream.step(np.zeros((4, 3), np.float32))
+    rows = [row.tobytes() for row in shown.observation]
+    assert rows[0] == rows[2]
+    assert len(set(rows)) == 3
+
+
+def test_unseeded_lanes_draw_seeds_of_their_own(small) -> None:
+    dream = Dream(small, 8)
+    dream.reset()
+    seeds = dream.snapshot().arrays["seed"]
+    assert (seeds >= 0).all()
+    assert len(set(seeds.tolist())) == 8

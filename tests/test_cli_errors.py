@@ -1,0 +1,102 @@
+"""How the ``dreamenv`` command fails: one line, exit code 2, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dreamenv.cli import app
+
+PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
+
+WRONG = {
+    "an unknown env": (["collect", "Nowhere-v9", "--episodes", 1, "--out", "new"], "Nowhere-v9"),
+    "no episodes": (["collect", "CarRacing-v3", "--episodes", 0, "--out", "new"], "at least 1"),
+    "a policy without its dream": (
+        ["collect", "CarRacing-v3", "--episodes", 1, "--policy", "p.zip", "--out", "new"],
+        "dream",
+    ),
+    "an unknown family": (["train", "gan", "data", "--out", "new"], "mdnrnn"),
+    "no data": (["train", "mdnrnn", "data", "--out", "new"], "manifest.json"),
+    "an unknown dream": (["learn", "Dream-Nowhere-v0", "--out", "new.zip"], "shipped id"),
+    "an unknown algorithm": (["learn", "PACKAGE", "--algo", "es", "--out", "new.zip"], "ppo"),
+    "discrete learner": (["learn", "PACKAGE", "--algo", "dqn", "--out", "new.zip"], "Discrete"),
+    "a hot dream": (["learn", "PACKAGE", "--temperature", -1, "--out", "new.zip"], "temperature"),
+    "no such place": (["evaluate", "random", "PACKAGE", "--on", "moon"], "moon"),
+    "no such policy": (["evaluate", "p.zip", "PACKAGE", "--on", "dream"], "p.zip"),
+    "too small a budget": (
+        ["loop", "CarRacing-v3", "--real-steps", 1, "--out", "new"],
+        "real_steps",
+    ),
+    "no recipe": (
+        ["loop", "CarRacing-v3", "--real-steps", 1, "--recipe", "r.json", "--out", "new"],
+        "r.json",
+    ),
+    "no package": (["verify", "nothing"], "nothing"),
+    "no hub name": (["push", "PACKAGE", "a:b"], "org/name"),
+    "no dream to audit": (["audit", "nothing", "--out", "new"], "dreamenv list"),
+    "no such option": (["list", "--loud"], "--loud"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_call_says_what_is_wrong_and_leaves_nothing(
+    case, tiny_package, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    arguments, named = WRONG[case]
+    given = [str(tiny_package) if a == "PACKAGE" else str(a) for a in arguments]
+    result = CliRunner().invoke(app, given, env=PLAIN)
+    assert result.exit_code == 2, result.output
+    assert named in result.stderr
+    assert "Traceback" not in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def failing(error: Exception) -> Callable[[], list[str]]:
+    def shipped() -> list[str]:
+        raise error
+
+    return shipped
+
+
+@pytest.mark.parametrize("bug", [KeyError("a bug"), ImportError("a bug", name="dreamenv.gone")])
+def test_a_bug_keeps_its_traceback(bug, monkeypatch):
+    monkeypatch.setattr("dreamenv.sources.shipped", failing(bug))
+    assert CliRunner().invoke(app, ["list"]).exception is bug
+
+
+def test_a_missing_extra_is_a_line(monkeypatch):
+    missing = ImportError('that needs: pip install "dreamenv[hub]"')
+    monkeypatch.setattr("dreamenv.sources.shipped", failing(missing))
+    result = CliRunner().invoke(app, ["list"], env=PLAIN)
+    assert (result.exit_code, result.stderr) == (2, f"error: {missing}\n")
+
+
+def dreamenv(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The installed command, as a shell runs it."""
+    command = Path(sys.executable).with_name("dreamenv")
+    return subprocess.run(
+        [command, *arguments],
+        env=os.environ | PLAIN,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_exit_codes_of_the_installed_command():
+    plain = dreamenv("verify", "nothing")
+    assert (plain.returncode, plain.stdout) == (2, "")
+    assert plain.stderr.startswith("error: ")
+    assert plain.stderr.count("\n") == 1
+    debug = dreamenv("--debug", "verify", "nothing")
+    assert debug.returncode == 1
+    assert "Traceback" in debug.stderr
+    assert dreamenv("--version").stdout.startswith("dreamenv 0.")
