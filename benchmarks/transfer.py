@@ -1,6 +1,7 @@
 """What policies trained only in a dream score on the real env: several seeds, unseen episodes.
 
-    python benchmarks/transfer.py --seeds 3 --episodes 50 --out docs/figures/transfer.json
+    python benchmarks/transfer.py --seeds 3 --episodes 50 \\
+        --work runs/transfer --out docs/figures/transfer.json
 
 Every seed trains from scratch by ``dreamenv learn`` with its defaults (``--temperature``,
 ``--horizon`` and ``--timesteps`` compare others), then plays its own episodes in the dream and on
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -33,44 +33,49 @@ def main() -> None:
     parser.add_argument("--timesteps", type=int)
     parser.add_argument("--temperature", type=float)
     parser.add_argument("--horizon", type=int)
+    parser.add_argument("--deterministic", action="store_true", help="the policies' modes")
+    parser.add_argument("--work", type=Path, required=True, help="keeps policies: go on after a kill")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     chosen = {"temperature": arguments.temperature, "horizon": arguments.horizon}
     knobs = {name: value for name, value in chosen.items() if value is not None}
     progress = LogLines(30)
+    mode = "mode" if arguments.deterministic else "sampled"
+    arguments.work.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-            learned = learn(
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+        policy = arguments.work / f"{seed}.zip"
+        if not policy.exists():
+            learn(
                 arguments.dream,
-                out=Path(folder) / f"{seed}.zip",
+                out=policy,
                 timesteps=arguments.timesteps,
                 seed=seed,
                 knobs=knobs,
                 progress=progress,
             )
-            row: dict[str, Any] = {
-                "seed": seed,
-                "decisions": learned.timesteps,
-                "steps_per_second": round(learned.steps_per_second),
-            }
-            for on in ("dream", "real"):
+        row: dict[str, Any] = {"seed": seed}
+        for on in ("dream", "real"):
+            done = arguments.work / f"{seed}-{on}-{mode}.json"
+            if not done.exists():
                 scored = evaluate(
-                    learned.path,
+                    policy,
                     arguments.dream,
                     on=on,
                     episodes=arguments.episodes,
                     seed=seed,
+                    deterministic=arguments.deterministic,
                     workers=arguments.workers,
                     progress=progress,
                 )
-                row[on] = scored.to_json()
-            rows.append(row)
-            print(
-                f"seed {seed}: dream {row['dream']['mean']:.0f}, real {row['real']['mean']:.0f} "
-                f"[{row['real']['low']:.0f}, {row['real']['high']:.0f}]",
-                flush=True,
-            )
+                done.write_text(json.dumps(scored.to_json()))
+            row[on] = json.loads(done.read_text())
+        rows.append(row)
+        print(
+            f"seed {seed}: dream {row['dream']['mean']:.0f}, real {row['real']['mean']:.0f} "
+            f"[{row['real']['low']:.0f}, {row['real']['high']:.0f}]",
+            flush=True,
+        )
     random = evaluate(
         "random",
         arguments.dream,
@@ -83,6 +88,7 @@ def main() -> None:
     result = {
         "dream": arguments.dream,
         "knobs": knobs,
+        "policies": mode,
         "real_steps_behind_the_package": load_config(arguments.dream).provenance["real_steps"],
         "real_steps_added_by_learning": 0,
         "median_of_real_means": statistics.median(row["real"]["mean"] for row in rows),

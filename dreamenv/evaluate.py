@@ -71,7 +71,7 @@ def evaluate(
     on: Literal["dream", "real"] = "real",
     episodes: int = 20,
     seed: int = 0,
-    deterministic: bool = True,
+    deterministic: bool = False,
     knobs: Mapping[str, Any] | None = None,
     workers: int = 1,
     progress: Progress = silent,
@@ -82,7 +82,8 @@ def evaluate(
         policy: an SB3 ``.zip`` of your own (it holds pickled Python), or ``"random"``: actions
             uniform in the action space.
         on: ``"dream"``, all episodes as one batch; ``"real"``, in ``workers`` processes.
-        deterministic: the policy's mode; else it is sampled, under the episode's seed.
+        deterministic: the policy's mode. By default it is sampled, under the episode's seed, as it
+            was while it learned: a mode that is stuck stays stuck.
         knobs: of the dream (``temperature``, …), over the package's own; on the dream only.
 
     Raises:

@@ -59,11 +59,11 @@ def drive(policy: BaseAlgorithm, dream: str, seed: int, steps: int) -> SideBySid
     imagined, _ = dreamt.reset(seed=seed, options={"observations": frame[None]})
     frames = [np.stack([frame, picture, _render(dreamt)])]
     for _ in range(steps):
-        action, _ = policy.predict(features, deterministic=True)
+        action, _ = policy.predict(features)
         features, _, ended, cut, _ = seen.step(action)
         frame, *_ = real.step(action)
         picture, *_ = reconstructed.step(action)
-        imagined, _, woke, horizon, _ = dreamt.step(policy.predict(imagined, deterministic=True)[0])
+        imagined, _, woke, horizon, _ = dreamt.step(policy.predict(imagined)[0])
         frames.append(np.stack([frame, picture, _render(dreamt)]))
         if ended or cut or woke or horizon:
             break

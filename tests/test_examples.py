@@ -85,7 +85,7 @@ def test_side_by_side_is_one_episode_seen_in_three_ways(example, endless, tmp_pa
     class Straight:
         """Full throttle."""
 
-        def predict(self, observation, deterministic):
+        def predict(self, observation, deterministic=False):
             return np.array([0.0, 1.0, 0.0], np.float32), None
 
     shown = pictures.drive(Straight(), str(endless), seed=3, steps=6)

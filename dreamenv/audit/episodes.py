@@ -49,7 +49,7 @@ class AuditConfig:
     """At most so many held-out episodes are looked at, evenly chosen."""
     hold: int = 4
     """The random policy holds its actions for 1 to this many decisions."""
-    deterministic: bool = True
+    deterministic: bool = False
     """The policy's mode; else it is sampled."""
     seed: int = 0
     workers: int = 1

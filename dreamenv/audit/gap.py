@@ -43,7 +43,7 @@ def audit(
     seed: int = 0,
     quick: bool = False,
     workers: int = 1,
-    deterministic: bool = True,
+    deterministic: bool = False,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> AuditReport:

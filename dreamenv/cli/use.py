@@ -118,8 +118,8 @@ def evaluate(
     dream: Dream,
     on: Annotated[str, typer.Option(metavar="dream|real", help="Where.")] = "real",
     episodes: Annotated[int, typer.Option(min=1, help="Whole episodes, on unseen tracks.")] = 20,
-    sample: Annotated[
-        bool, typer.Option("--sample", help="Sample the policy instead of taking its mode.")
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Take the policy's mode instead of sampling it.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that play the real env.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for scripts.")] = False,
@@ -142,7 +142,7 @@ def evaluate(
             on="dream" if on == "dream" else "real",
             episodes=episodes,
             seed=seed,
-            deterministic=not sample,
+            deterministic=deterministic,
             workers=workers,
             progress=progress,
         )

@@ -22,11 +22,11 @@ from dreamenv.recipes import FirstData, NextData, Recipe
 
 SIDE, WIDTH = 16, 4
 WALL = SIDE - WIDTH
-SIZES = dict(vae_base=4, latent=4, hidden=24, mixtures=2, head=16, reward_bins=15)
+SIZES = dict(vae_base=4, latent=2, hidden=24, mixtures=2, head=16, reward_bins=15)
 
 
 class BlockEnv(gym.Env[Any, Any]):
-    """A block slides by up to 2 pixels; its reward is its place, and the right wall ends it."""
+    """A block slides by up to 3 pixels; its reward is its place, and the right wall ends it."""
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.observation_space = gym.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
@@ -39,7 +39,7 @@ class BlockEnv(gym.Env[Any, Any]):
         return self._frame(), {}
 
     def step(self, action: Any) -> Any:
-        self.x = int(np.clip(self.x + round(2 * float(action[0])), 0, WALL))
+        self.x = int(np.clip(self.x + round(3 * float(action[0])), 0, WALL))
         return self._frame(), self.x / WALL, self.x == WALL, False, {}
 
     def _frame(self) -> Any:

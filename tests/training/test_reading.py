@@ -128,14 +128,14 @@ def test_other_starts_are_drawn_evenly(model):
     ]
     model = MDNRNN(replace(model.sizes, latent_bound=8.0)).eval()
     counts = torch.zeros(200)
-    for seed in range(300):
+    for seed in range(150):
         bank = start_bank(model, sequences, firsts=0, others=5, seed=seed)
         moments = (bank["z"][:, 0].float() * 1000).round().long()
         counts += torch.bincount(moments, minlength=200)
     drawn = counts.nonzero().flatten().tolist()
     assert drawn == [1, 2, *range(101, 109)]
-    assert counts[drawn].min() > 110  # 150 expected, deviation 9
-    assert counts[drawn].max() < 190
+    assert counts[drawn].min() > 45  # 75 expected, deviation 6
+    assert counts[drawn].max() < 105
 
 
 def test_reward_bins_span_the_data(model, sequences):

@@ -29,8 +29,8 @@ from dreamenv.training.vae import VAEConfig
 
 CONFIG = TrainConfig(
     name="block",
-    vae=VAEConfig(steps=250, batch=48, learning_rate=3e-3),
-    rnn=RNNConfig(steps=350, batch=16, length=8, learning_rate=6e-3),
+    vae=VAEConfig(steps=300, batch=48, learning_rate=3e-3),
+    rnn=RNNConfig(steps=500, batch=16, length=8, learning_rate=6e-3),
     sizes=block_env.SIZES,
     defaults={"horizon": 12},
     learn={"timesteps": 777},
@@ -51,7 +51,7 @@ def no_waiting_for_the_disk():
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("data") / "random"
-    collect(CollectConfig(block_env.REAL, out, episodes=60, seed=1, hold=3))
+    collect(CollectConfig(block_env.REAL, out, episodes=90, seed=1, hold=3))
     return out
 
 
@@ -87,16 +87,16 @@ def test_it_leaves_a_whole_package(data, trained, stages):
     config = load_package(trained.path).config
     assert config.real == block_env.REAL
     assert config.observation_shape == [16, 16, 3]
-    assert (config.name, config.latent, config.features) == ("block", 4, 28)
+    assert (config.name, config.latent, config.features) == ("block", 2, 26)
     assert (config.defaults.horizon, config.learn.timesteps) == (12, 777)
     assert config.defaults.termination == "sample"
     assert list(dict.fromkeys(stages)) == ["vae", "encode", "mdnrnn"]
     assert (trained.path / "README.md").read_text() == "# block\n"
     provenance = config.provenance
     assert provenance["real_steps"] == sum(len(e) for e in rollouts.episodes)
-    assert (provenance["episodes"], provenance["held_out_episodes"]) == (60, 12)
+    assert (provenance["episodes"], provenance["held_out_episodes"]) == (90, 18)
     assert provenance["command"] == "a test"
-    assert provenance["training"]["rnn"]["steps"] == 350
+    assert provenance["training"]["rnn"]["steps"] == 500
     assert provenance["training"]["seed"] == 4
     assert provenance["versions"]["torch"] == torch.__version__
     starts = trained.starts["first"]
@@ -135,21 +135,25 @@ def test_the_next_latent_is_known(data, trained, unseen):
     """In nats, against a Gaussian fitted to all latents; and its mode, against standing still."""
     model, sequences = unseen
     training, _ = split(Rollouts.open(data).episodes, 0.2)
-    known = torch.cat([s.mean for s in encode(model.vae, training, silent)])
+    known = encode(model.vae, training, silent)
+    means = torch.cat([s.mean for s in known])
+    noise = torch.cat([s.log_variance for s in known]).exp().mean(0)
+    marginal = torch.distributions.Normal(means.mean(0), (means.var(0) + noise).sqrt())
     following = torch.cat([s.mean[1:] for s in sequences])
-    marginal = torch.distributions.Normal(known.mean(0), known.std(0))
     baseline = -marginal.log_prob(following).mean().item()
     assert trained.config.provenance["held_out"]["nll"] < baseline - 0.5
+    print(baseline, trained.config.provenance["held_out"])
     mode, still = [], []
     for i, reading in read(model, sequences):
         n = len(sequences[i])
         state = {"z": reading.z[:n], "h": reading.h[:n], "c": reading.c[:n]}
         state["mask"] = torch.ones_like(state["h"])
-        noise = Noise(torch.full((n, 4), 0.5), torch.zeros(n, 4))
+        noise = Noise(torch.full((n, 2), 0.5), torch.zeros(n, 2))
         with torch.inference_mode():
             dreamt = model.step(state, sequences[i].actions, torch.zeros(n), noise)
         mode.append((dreamt.state["z"] - reading.z[1:]).square())
         still.append((reading.z[:n] - reading.z[1:]).square())
+    print(torch.cat(mode).mean(), torch.cat(still).mean())
     assert torch.cat(mode).mean() < 0.3 * torch.cat(still).mean()
 
 
@@ -160,7 +164,8 @@ def test_the_ending_is_known(data, trained, unseen):
         last = reading.termination[-1:].tolist()
         (ends if sequences[i].terminated else others).extend(last)
         others.extend(reading.termination[:-1].tolist())
-    assert len(ends) >= 3
+    print(ends, np.mean(others))
+    assert len(ends) >= 5
     assert np.mean(ends) > 0.6
     assert np.mean(others) < 0.1
 
@@ -224,7 +229,7 @@ def test_one_episode_is_too_few(tmp_path):
 @settings(deadline=None)
 @given(st.integers(2, 200), st.integers(0, 200), st.sampled_from([0.0, 0.01, 0.05, 0.3, 0.5, 0.9]))
 def test_an_episode_once_trained_on_is_never_held_out(count, more, share):
-    """As a loop's data grows: else a package trained on from the last one would know the answers."""
+    """As a loop's data grow: else a package trained on from the last one would know the answers."""
     frames, actions = np.zeros((2, 1), np.uint8), np.zeros((1, 1), np.float32)
     episodes = [
         Episode(frames, actions, np.float32([i]), False, True, i, "", 1)
