@@ -1,7 +1,6 @@
 """What policies trained only in a dream score on the real env: several seeds, unseen episodes.
 
-    python benchmarks/transfer.py --seeds 3 --episodes 50 \\
-        --work runs/transfer --out docs/figures/transfer.json
+    python benchmarks/transfer.py --work runs/transfer --out docs/figures/transfer.json
 
 Every seed trains from scratch by ``dreamenv learn`` with its defaults (``--temperature``,
 ``--horizon`` and ``--timesteps`` compare others), then plays its own episodes in the dream and on
@@ -34,7 +33,9 @@ def main() -> None:
     parser.add_argument("--temperature", type=float)
     parser.add_argument("--horizon", type=int)
     parser.add_argument("--deterministic", action="store_true", help="the policies' modes")
-    parser.add_argument("--work", type=Path, required=True, help="keeps policies: go on after a kill")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="keeps policies: go on after a kill"
+    )
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     chosen = {"temperature": arguments.temperature, "horizon": arguments.horizon}

@@ -5,13 +5,13 @@ Data only: nothing in it names code. Preprocessing is a closed list of named ste
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import gymnasium as gym
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
 Size = Annotated[int, Field(ge=1, le=65_536)]
 
 

@@ -200,6 +200,7 @@ def _scores(config: LoopConfig, number: int, progress: Progress) -> dict[str, An
     folder = config.out / f"round-{number:02d}"
     path = folder / "evaluation.json"
     if not path.exists():
+        plays: list[tuple[Literal["dream", "real"], int]] = [("dream", 5), ("real", 1)]
         scores = {
             on: evaluate(
                 folder / "policy.zip",
@@ -210,7 +211,7 @@ def _scores(config: LoopConfig, number: int, progress: Progress) -> dict[str, An
                 workers=config.workers,
                 progress=progress,
             ).to_json()
-            for on, times in (("dream", 5), ("real", 1))
+            for on, times in plays
         }
         _write_json(path, scores)
     scores_: dict[str, Any] = json.loads(path.read_text())

@@ -148,9 +148,8 @@ class MDNRNN(nn.Module):
         """The LSTM's next (h, c), by hand: on a sequence of one, far less overhead than
         ``nn.LSTM``."""
         x = torch.cat([state["z"], self.embed(action)], dim=1)
-        gates = F.linear(x, self.lstm.weight_ih_l0, self.lstm.bias_ih_l0) + F.linear(
-            state["h"], self.lstm.weight_hh_l0, self.lstm.bias_hh_l0
-        )
+        weight_x, weight_h, bias_x, bias_h = self.lstm.all_weights[0]
+        gates = F.linear(x, weight_x, bias_x) + F.linear(state["h"], weight_h, bias_h)
         enter, forget, candidate, leave = gates.chunk(4, dim=1)
         c = torch.sigmoid(forget) * state["c"] + torch.sigmoid(enter) * torch.tanh(candidate)
         return torch.sigmoid(leave) * torch.tanh(c), c

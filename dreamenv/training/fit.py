@@ -74,7 +74,7 @@ def fit(
         generator.manual_seed((config.seed * 1_000_003 + step) % 2**63)
         value, figures = loss(step, generator)
         optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         nn.utils.clip_grad_norm_(parameters, config.clip)
         optimiser.step()
         now = time.monotonic()
@@ -111,4 +111,4 @@ def _writer(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder))

@@ -41,7 +41,7 @@ def fit_vae(
 ) -> None:
     """Train in place on frames drawn evenly from all episodes."""
     offsets = np.cumsum([0] + [len(e.frames) for e in episodes])
-    vae.to(memory_format=torch.channels_last)
+    vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         index = torch.randint(int(offsets[-1]), (config.batch,), generator=generator)

@@ -1,0 +1,1 @@
+"""What ships: dream packages, real envs and recipes, all of it data."""

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
+
 from dreamenv.config import BoxAction, DiscreteAction, DreamDefaults, PackageConfig, RealSpec
 from dreamenv.dream import Dream
 from dreamenv.models.mdnrnn import MDNRNN, MDNRNNSizes
 from dreamenv.packages import Package
-from hypothesis import settings
 
 # The same examples each time, and no clock: nothing here may pass or fail by luck or by load.
 settings.register_profile("steady", deadline=None, derandomize=True)

@@ -7,9 +7,10 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
-from dreamenv.dream import Dream
 from dreamenv_client import Lanes
 from scipy import stats
+
+from dreamenv.dream import Dream
 
 from .conftest import SMALL, random_package
 
@@ -199,9 +200,7 @@ def test_a_dream_starts_from_real_observations(small, shared):
         assert len({row.tobytes() for row in shown.observation}) == 1
     else:
         alone = Dream(small, 1)
-        begun = alone.reset(
-            seeds=[3], options={"observations": frames[2], "actions": actions[2]}
-        )
+        begun = alone.reset(seeds=[3], options={"observations": frames[2], "actions": actions[2]})
         assert begun.observation[0].tobytes() == shown.observation[2].tobytes()
     assert not shown.terminated.any()
 

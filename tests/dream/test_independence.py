@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from dreamenv.dream import Dream
 from dreamenv_client.lanes import LaneStep
+
+from dreamenv.dream import Dream
 
 STEPS = 500
 SEED = 1000
@@ -36,9 +37,7 @@ class Follower:
             for name in ("observation", "reward", "terminated", "truncated")
         ]
         pairs += [(own.info[name], reference.info[name]) for name in reference.info]
-        return all(
-            a.tobytes() == np.ascontiguousarray(b[self.lanes]).tobytes() for a, b in pairs
-        )
+        return all(a.tobytes() == np.ascontiguousarray(b[self.lanes]).tobytes() for a, b in pairs)
 
 
 @pytest.mark.parametrize("sizes", ["small", "car"])

@@ -3,6 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
 from dreamenv.dream.draws import draw_episodes, draw_steps
 from dreamenv.dream.streams import (
     Purpose,
@@ -14,9 +18,6 @@ from dreamenv.dream.streams import (
     uniforms,
 )
 from dreamenv.models.world_model import NoiseShape
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
 
 SHAPE = NoiseShape(uniform=32, normal=32, start_uniform=40)
 WORDS = st.integers(0, 2**32 - 1)
