@@ -66,7 +66,7 @@ def test_gymnasium_check_env(dream, obs):
 def test_sb3_check_env(dream, obs):
     name, model = dream
     env = gym.make(name, obs=obs, render_mode="rgb_array", **model)
-    sb3_check_env(env, warn=True, skip_render_check=False)
+    sb3_check_env(env, warn=True)
     env.close()
 
 
@@ -187,14 +187,14 @@ def test_time_limit(dream, by):
 def test_record_video(dream, tmp_path: Path):
     name, model = dream
     made = gym.make(name, render_mode="rgb_array", horizon=5, **model)
-    env = RecordVideo(made, str(tmp_path), episode_trigger=lambda _: True)
+    env = RecordVideo(made, str(tmp_path / "films"), episode_trigger=lambda _: True)
     env.reset(seed=1)
     over = False
     while not over:
         *_, terminated, truncated, _ = env.step(env.action_space.sample())
         over = terminated or truncated
     env.close()
-    (film,) = tmp_path.glob("*.mp4")
+    (film,) = (tmp_path / "films").glob("*.mp4")
     assert film.stat().st_size > 0
 
 

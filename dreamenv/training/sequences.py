@@ -98,12 +98,14 @@ class Windows:
         unborn = self.episode < 0
         over = ~unborn & (self.position >= self.lengths[self.episode])
         fresh = unborn | over
-        # Drawn by length, so that every decision weighs the same.
-        drawn = torch.multinomial(
+        # Streams begin anywhere in an episode, so that they do not march in step: there by length.
+        # Later ones are drawn evenly, since each is then played from its beginning to its end.
+        by_length = torch.multinomial(
             self.lengths.to(torch.float32), self.batch, replacement=True, generator=generator
         )
+        evenly = torch.randint(len(self.lengths), (self.batch,), generator=generator)
+        drawn = torch.where(unborn, by_length, evenly)
         episode = torch.where(fresh, drawn, self.episode)
-        # Streams begin anywhere in an episode, so that they do not march in step.
         anywhere = torch.rand(self.batch, generator=generator) * self.lengths[episode]
         position = torch.where(unborn, anywhere.long(), torch.where(over, 0, self.position))
         steps = position[:, None] + torch.arange(self.length + 1)

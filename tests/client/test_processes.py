@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import cloudpickle
 import gymnasium as gym
@@ -25,7 +24,7 @@ def run_python(code):
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(toy.__file__).parent)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         timeout=120,
     )
     assert found.returncode == 0, found.stderr

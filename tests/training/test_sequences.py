@@ -70,10 +70,6 @@ def test_windows_walk_through_whole_episodes(episodes, batch, length, seed, disc
             ends[stream] = (number, at + n)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="streams that go on draw their next episode by length, so long ones weigh length²",
-)
 def test_every_decision_weighs_the_same():
     lengths = [4, 10, 40]
     windows = Windows([numbered(i, n, False) for i, n in enumerate(lengths)], 64, 8)

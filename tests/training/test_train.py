@@ -29,8 +29,8 @@ from dreamenv.training.vae import VAEConfig
 
 CONFIG = TrainConfig(
     name="block",
-    vae=VAEConfig(steps=300, batch=48, learning_rate=3e-3),
-    rnn=RNNConfig(steps=500, batch=16, length=8, learning_rate=6e-3),
+    vae=VAEConfig(steps=600, batch=48, learning_rate=3e-3),
+    rnn=RNNConfig(steps=500, batch=16, length=8, learning_rate=6e-3, latent_weight=1.0),
     sizes=block_env.SIZES,
     defaults={"horizon": 12},
     learn={"timesteps": 777},
@@ -51,7 +51,7 @@ def no_waiting_for_the_disk():
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("data") / "random"
-    collect(CollectConfig(block_env.REAL, out, episodes=90, seed=1, hold=3))
+    collect(CollectConfig(block_env.REAL, out, episodes=90, seed=1, hold=6))
     return out
 
 
@@ -141,8 +141,7 @@ def test_the_next_latent_is_known(data, trained, unseen):
     marginal = torch.distributions.Normal(means.mean(0), (means.var(0) + noise).sqrt())
     following = torch.cat([s.mean[1:] for s in sequences])
     baseline = -marginal.log_prob(following).mean().item()
-    assert trained.config.provenance["held_out"]["nll"] < baseline - 0.5
-    print(baseline, trained.config.provenance["held_out"])
+    assert trained.config.provenance["held_out"]["nll"] < baseline - 0.7
     mode, still = [], []
     for i, reading in read(model, sequences):
         n = len(sequences[i])
@@ -153,7 +152,6 @@ def test_the_next_latent_is_known(data, trained, unseen):
             dreamt = model.step(state, sequences[i].actions, torch.zeros(n), noise)
         mode.append((dreamt.state["z"] - reading.z[1:]).square())
         still.append((reading.z[:n] - reading.z[1:]).square())
-    print(torch.cat(mode).mean(), torch.cat(still).mean())
     assert torch.cat(mode).mean() < 0.3 * torch.cat(still).mean()
 
 
@@ -164,8 +162,7 @@ def test_the_ending_is_known(data, trained, unseen):
         last = reading.termination[-1:].tolist()
         (ends if sequences[i].terminated else others).extend(last)
         others.extend(reading.termination[:-1].tolist())
-    print(ends, np.mean(others))
-    assert len(ends) >= 5
+    assert len(ends) == 3
     assert np.mean(ends) > 0.6
     assert np.mean(others) < 0.1
 

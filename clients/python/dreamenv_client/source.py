@@ -74,7 +74,7 @@ class LazyLanes:
         if self._lanes is not None and self._process == os.getpid():
             return self._lanes
         if self._closed:
-            raise ClosedEnvironmentError("this dream was closed: make a new one.")
+            raise ClosedEnvironmentError("this dream was closed: call reset to open it again.")
         if self._lanes is None:
             raise ResetNeeded("this dream has not begun: call reset first.")
         raise ResetNeeded(
@@ -83,14 +83,13 @@ class LazyLanes:
         )
 
     def open(self) -> Lanes:
-        """The open lanes, opened now if need be.
+        """The open lanes, opened now if need be: after a close as well, which SB3's checker needs.
 
         Raises:
-            ClosedEnvironmentError: the env was closed.
             ValueError: the lanes are not what the source declared, or refuse a knob set earlier
                 (which is then forgotten).
         """
-        if self.held is not None or self._closed:
+        if self.held is not None:
             return self.current()
         lanes = self.source.open(self.num_lanes)
         try:
@@ -106,7 +105,7 @@ class LazyLanes:
         if self._lanes is not None:
             # Kept alive: its destructor must not run in a process that does not own it.
             self._inherited.append(self._lanes)
-        self._lanes, self._process = lanes, os.getpid()
+        self._lanes, self._process, self._closed = lanes, os.getpid(), False
         return lanes
 
     def set_knobs(self, lanes: Iterable[int] | int | None, knobs: dict[str, Any]) -> None:

@@ -1,0 +1,142 @@
+"""The self-test that finds how batches must be padded, on functions whose fault is known."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from dreamenv.dream import Dream
+from dreamenv.dream import imagination as imagination_module
+from dreamenv.dream.rows import RowPlan, plan_rows
+from dreamenv.dream.termination import termination_probability
+from hypothesis import given
+from hypothesis import strategies as st
+
+POOL = {"x": torch.randn(64, 5, generator=torch.Generator().manual_seed(0))}
+
+
+def faulty(wrong):
+    """A function of rows whose last bit differs in those rows that ``wrong`` picks."""
+
+    def function(batch):
+        y = batch["x"].double().sum(1).float()
+        rows = torch.arange(len(y))
+        return {"y": torch.where(wrong(rows, len(y)), y.nextafter(y + 1), y)}
+
+    return function
+
+
+def rest_of(size):
+    """The remainder of a kernel that takes ``size`` rows at once."""
+    return lambda rows, count: rows >= count - count % size
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 16, 64])
+def test_padding_is_the_kernels_tile(size):
+    plan = plan_rows(faulty(rest_of(size)), POOL, rows=7, kind=("remainder", size))
+    assert plan == RowPlan(size)
+
+
+def test_small_batches_that_take_another_path_are_padded_past_it():
+    plan = plan_rows(
+        faulty(lambda rows, count: torch.tensor(count < 12)), POOL, rows=1, kind="small"
+    )
+    assert plan.padded(1) == 16
+
+
+def test_a_fault_of_one_row_in_a_hundred_is_found():
+    def rare(batch):
+        y = batch["x"].sum(1)
+        odd = (torch.arange(len(y)) >= len(y) - len(y) % 8) & (batch["x"][:, 0] > 2.0)
+        return {"y": torch.where(odd, y + 1, y)}
+
+    assert 0 < int((POOL["x"][:, 0] > 2.0).sum()) <= 3
+    assert plan_rows(rare, POOL, rows=3, kind="rare").multiple == 8
+
+
+def test_a_length_that_differs_is_run_in_tiles():
+    def large(rows, count):
+        return torch.tensor(count == 1000)
+
+    function = faulty(large)
+    assert plan_rows(function, POOL, rows=500, kind="large") == RowPlan(1)
+    plan = plan_rows(function, POOL, rows=1000, kind="large")
+    assert plan.tile == 64
+    batch = {"x": POOL["x"][torch.arange(1000) % 64]}
+    rows = plan.padded(1000)
+    padded = {"x": torch.cat([batch["x"], batch["x"][: rows - 1000]])}
+    found = plan.run(function, padded)["y"][:1000]
+    assert torch.equal(found, function(POOL)["y"][torch.arange(1000) % 64])
+
+
+def test_where_every_length_differs_one_is_kept():
+    def by_length(batch):
+        return {"y": batch["x"].sum(1) * (1 + 1e-3 * len(batch["x"]))}
+
+    plan = plan_rows(by_length, POOL, rows=5, kind="each")
+    assert plan == RowPlan(64, tile=64)
+    assert plan.padded(65) == 128
+
+
+def test_hopeless_functions_are_reported(small, monkeypatch):
+    def place(rows, count):
+        return rows % 2 == 1
+
+    assert not plan_rows(faulty(place), POOL, rows=5, kind="hopeless").stable
+    unstable = RowPlan(stable=False)
+    monkeypatch.setattr(imagination_module, "plan_rows", lambda *_, **__: unstable)
+    with pytest.warns(RuntimeWarning, match="pad_rows=None"):
+        dream = Dream(small, 2)
+    assert dream.padded_rows == 2
+    assert "not independent" in dream.fingerprint
+
+
+@given(
+    rows=st.integers(1, 100),
+    multiple=st.sampled_from([1, 4, 16]),
+    tiles=st.none() | st.integers(1, 3),
+)
+def test_a_plan_runs_every_row_once(rows, multiple, tiles):
+    plan = RowPlan(multiple, tile=multiple * tiles if tiles else None)
+    padded = plan.padded(rows)
+    assert rows <= padded < rows + (plan.tile or multiple)
+    batch = {"x": torch.arange(padded)}
+    lengths = []
+
+    def double(part):
+        lengths.append(len(part["x"]))
+        return {"y": part["x"] * 2}
+
+    assert torch.equal(plan.run(double, batch)["y"], batch["x"] * 2)
+    assert set(lengths) == {plan.tile or padded}
+
+
+def test_padding_can_be_fixed_or_switched_off(small):
+    assert Dream(small, 3, pad_rows=None).padded_rows == 3
+    assert Dream(small, 3, pad_rows=1).padded_rows == 3
+    assert Dream(small, 3, pad_rows=10).padded_rows == 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = Dream(small, 3)
+    assert found.padded_rows % 1 == 0
+    assert f"rows in {found.padded_rows}s" in found.fingerprint or found.padded_rows >= 3
+    assert torch.__version__ in found.fingerprint
+    assert "eager" in found.fingerprint
+    for wrong in (0, -1, "all", 2.5, True):
+        with pytest.raises(ValueError, match="pad_rows"):
+            Dream(small, 3, pad_rows=wrong)
+
+
+def test_probabilities_do_not_depend_on_their_place():
+    """``torch.sigmoid`` fails this: its remainder of a vector rounds otherwise."""
+    logits = torch.randn(4096, generator=torch.Generator().manual_seed(0)) * 3
+    temperature = torch.full_like(logits, 1.1)
+    whole = termination_probability(logits, temperature)
+    for length in (1, 4, 12, 20, 100):
+        parts = [
+            termination_probability(a, b)
+            for a, b in zip(logits.split(length), temperature.split(length), strict=True)
+        ]
+        assert torch.equal(torch.cat(parts), whole)
+    torch.testing.assert_close(whole, torch.sigmoid(logits / temperature))

@@ -1,0 +1,239 @@
+"""Learning in a dream: reproducible, an ordinary SB3 file, mistakes refused in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import stable_baselines3
+import torch
+from dreamenv_client.sb3 import DreamVecEnv as FaceVecEnv
+
+import dreamenv.sb3
+from dreamenv.config import LearnDefaults
+from dreamenv.learn import DEFAULTS, learn
+from dreamenv.packages import load_config, save_package
+
+SMALL = {"n_steps": 16, "batch_size": 32, "n_epochs": 2, "net_arch": [8]}
+
+
+def parameters(path: Path, algorithm: str = "PPO") -> dict[str, torch.Tensor]:
+    model = getattr(stable_baselines3, algorithm).load(path, device="cpu")
+    return model.policy.state_dict()
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+def test_it_leaves_an_ordinary_policy(tiny_package, tmp_path):
+    shown = []
+    learned = learn(
+        tiny_package,
+        out=tmp_path / "new" / "policy",
+        timesteps=300,
+        num_envs=4,
+        hyperparameters=SMALL,
+        progress=lambda *call: shown.append(call),
+    )
+    assert learned.path == tmp_path / "new" / "policy.zip"
+    assert [p.name for p in learned.path.parent.iterdir()] == ["policy.zip"]
+    assert learned.timesteps == 320  # whole rollouts of 4 · 16
+    assert learned.seconds > 0
+    assert learned.steps_per_second == learned.timesteps / learned.seconds
+    model = stable_baselines3.PPO.load(learned.path, device="cpu")
+    config = load_config(tiny_package)
+    assert model.observation_space == config.observation_space("features")
+    assert model.action_space == config.action.space()
+    env = dreamenv.sb3.DreamVecEnv(tiny_package, num_envs=2)
+    action, _ = model.predict(env.reset())
+    assert env.step(action)[1].shape == (2,)
+    # The curve: of dream episodes that ended, up to the last decision.
+    assert learned.curve[-1][0] == 320
+    assert all(np.isfinite(value) for _, value in learned.curve)
+    stage, done, total, figures = shown[-1]
+    assert (stage, done, total) == ("learn", 300, 300)
+    assert figures["dream return"] == learned.curve[-1][1]
+    assert figures["steps/s"] > 0
+
+
+def test_the_seed_decides_the_policy(tiny_package, tmp_path):
+    arguments = dict(timesteps=128, num_envs=4, hyperparameters=SMALL)
+    one, two, other = (
+        parameters(learn(tiny_package, out=tmp_path / name, seed=seed, **arguments).path)
+        for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    )
+    assert same(one, two)
+    assert not same(one, other)
+
+
+def test_what_is_not_given_is_the_packages_own(make_package, tmp_path, monkeypatch):
+    package = make_package()
+    recipe = LearnDefaults(
+        algo="a2c",
+        timesteps=64,
+        num_envs=3,
+        dream={"horizon": 5, "temperature": [0.5, 1.5], "starts": "any"},
+        hyperparameters={"n_steps": 4, "net_arch": [6], "gamma": 0.9},
+    )
+    config = package.config.model_copy(update={"learn": recipe})
+    path = save_package(dataclasses.replace(package, config=config), tmp_path / "own", "")
+    made = []
+    init = FaceVecEnv.__init__
+
+    def recorded(env, source, num_envs=1, **settings):
+        made.append((num_envs, source.open.knobs))
+        init(env, source, num_envs, **settings)
+
+    monkeypatch.setattr(FaceVecEnv, "__init__", recorded)
+    learned = learn(path, out=tmp_path / "policy.zip")
+    model = stable_baselines3.A2C.load(learned.path, device="cpu")
+    assert learned.timesteps == 72  # 64, in whole rollouts of 3 · 4
+    assert (model.n_envs, model.n_steps, model.gamma) == (3, 4, 0.9)
+    assert model.policy_kwargs["net_arch"] == [6]
+    assert made == [
+        (3, {"device": "cpu", "horizon": 5, "temperature": [0.5, 1.5], "starts": "any"})
+    ]
+    # Another algorithm than the recipe's gets its own defaults, and what is given goes first.
+    given = learn(
+        path,
+        out=tmp_path / "other.zip",
+        algo="ppo",
+        timesteps=8,
+        num_envs=2,
+        knobs={"horizon": 7},
+        hyperparameters={"n_steps": 4, "batch_size": 8},
+    )
+    model = stable_baselines3.PPO.load(given.path, device="cpu")
+    assert (model.n_envs, model.n_steps, model.batch_size) == (2, 4, 8)
+    assert (model.gamma, model.n_epochs) == (DEFAULTS["ppo"]["gamma"], DEFAULTS["ppo"]["n_epochs"])
+    assert model.policy_kwargs["net_arch"] == DEFAULTS["ppo"]["net_arch"]
+    assert model.policy_kwargs["log_std_init"] == DEFAULTS["ppo"]["log_std_init"]
+    assert made[1] == (2, made[0][1] | {"horizon": 7})
+
+
+def test_the_learning_rate_falls_to_its_final_value(tiny_package, tmp_path):
+    learned = learn(
+        tiny_package,
+        out=tmp_path / "policy.zip",
+        timesteps=128,
+        num_envs=4,
+        hyperparameters=SMALL | {"learning_rate": 4e-3, "final_learning_rate": 1e-3},
+    )
+    model = stable_baselines3.PPO.load(learned.path, device="cpu")
+    schedule = model.lr_schedule  # of the share that is left
+    assert [schedule(left) for left in (1.0, 0.5, 0.0)] == pytest.approx([4e-3, 2.5e-3, 1e-3])
+    # Set before each of the two updates, when all and half of the decisions were left.
+    assert model.policy.optimizer.param_groups[0]["lr"] in (
+        pytest.approx(1e-3),
+        pytest.approx(2.5e-3),
+    )
+
+
+@pytest.mark.parametrize("algo", ["sac", "td3"])
+def test_off_policy_algorithms_learn_too(tiny_package, tmp_path, algo):
+    settings = {"learning_starts": 16, "gradient_steps": 1, "buffer_size": 200, "net_arch": [8]}
+    learned = learn(
+        tiny_package,
+        out=tmp_path / "policy.zip",
+        algo=algo,
+        timesteps=40,
+        num_envs=4,
+        hyperparameters=settings,
+    )
+    model = getattr(stable_baselines3, algo.upper()).load(learned.path, device="cpu")
+    assert model.num_timesteps == learned.timesteps == 40
+
+
+def test_dqn_learns_discrete_actions(tiny_discrete_package, tmp_path):
+    settings = {"learning_starts": 8, "gradient_steps": 1, "buffer_size": 200, "net_arch": [8]}
+    learned = learn(
+        tiny_discrete_package,
+        out=tmp_path / "policy.zip",
+        algo="dqn",
+        timesteps=24,
+        num_envs=4,
+        hyperparameters=settings,
+    )
+    model = stable_baselines3.DQN.load(learned.path, device="cpu")
+    assert model.action_space.n == 5
+
+
+def test_first_horizons_are_staggered_and_then_whole(tiny_package, tmp_path, monkeypatch):
+    """Lengths of finished episodes, lane by lane: the first 1 to the horizon, all others it."""
+    lengths: list[list[int]] = [[] for _ in range(8)]
+    now = np.zeros(8, dtype=int)
+    step = FaceVecEnv.step_wait
+
+    def recorded(env):
+        result = step(env)
+        now[:] += 1
+        for lane in np.flatnonzero(result[2]):
+            assert result[3][lane]["TimeLimit.truncated"]
+            lengths[lane].append(int(now[lane]))
+            now[lane] = 0
+        return result
+
+    monkeypatch.setattr(FaceVecEnv, "step_wait", recorded)
+    learn(
+        tiny_package,
+        out=tmp_path / "policy.zip",
+        timesteps=8 * 64,
+        num_envs=8,
+        knobs={"horizon": 20, "termination": "none"},
+        hyperparameters=SMALL,
+    )
+    assert all(len(lane) >= 3 for lane in lengths)
+    assert {length for lane in lengths for length in lane[1:]} == {20}
+    first = [lane[0] for lane in lengths]
+    assert all(1 <= length <= 20 for length in first)
+    assert len(set(first)) > 3
+
+
+def test_a_policy_appears_when_it_is_whole(tiny_package, tmp_path, monkeypatch):
+    """Killed while it is written: the file that was there stays."""
+    path = tmp_path / "policy.zip"
+    path.write_bytes(b"the last one")
+    save = stable_baselines3.PPO.save
+
+    def killed(model, file):
+        save(model, file)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stable_baselines3.PPO, "save", killed)
+    arguments = dict(out=path, timesteps=64, num_envs=4, hyperparameters=SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        learn(tiny_package, **arguments)
+    assert path.read_bytes() == b"the last one"
+    monkeypatch.undo()
+    learn(tiny_package, **arguments)
+    assert zipfile.is_zipfile(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["policy.zip"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"algo": "trpo"}, "algo: expected one of a2c, dqn, ppo, sac, td3, got 'trpo'"),
+        ({"algo": "dqn"}, r"dqn on Box\(-1.0, 1.0, \(3,\), float32\): .*Discrete"),
+        ({"hyperparameters": {"gama": 0.9}}, "ppo on Box.*gama"),
+        ({"timesteps": 0}, "timesteps: expected at least 1, got 0"),
+        ({"num_envs": 0}, "expected .*1"),
+        ({"knobs": {"horizon": 0}}, "horizon"),
+        ({"knobs": {"temperature": -1.0}}, "temperature"),
+        ({"knobs": {"starts": "last"}}, "starts"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(tiny_package, tmp_path, settings, message):
+    arguments = dict(timesteps=64, num_envs=4) | settings
+    with pytest.raises(ValueError, match=message):
+        learn(tiny_package, out=tmp_path / "policy.zip", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_continuous_algorithms_refuse_discrete_actions(tiny_discrete_package, tmp_path):
+    with pytest.raises(ValueError, match=r"sac on Discrete\(5\): .*Box"):
+        learn(tiny_discrete_package, out=tmp_path / "p.zip", algo="sac", timesteps=8, num_envs=2)
