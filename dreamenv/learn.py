@@ -106,7 +106,7 @@ def learn(
         raise ValueError(f"timesteps: expected at least 1, got {steps}")
     chosen: dict[str, Any] = {"device": device, **recipe.dream, **(knobs or {})}
     lanes = DreamVecEnv(dream, num_envs=recipe.num_envs if num_envs is None else num_envs, **chosen)
-    horizon = int(chosen.get("horizon", config.defaults.horizon))
+    horizon = int(chosen.get("horizon") or config.defaults.horizon)
     env = VecMonitor(lanes)
     try:
         model = _algorithm(algo, env, settings, seed)

@@ -19,13 +19,10 @@ from dreamenv.evaluate import evaluate
 from dreamenv.learn import learn
 from dreamenv.packages import Package, load_package, save_package
 from dreamenv.progress import Progress, silent
-from dreamenv.recipes import Recipe, at
+from dreamenv.recipes import SMALLEST_ROUND, Recipe, at
 from dreamenv.training.mdnrnn import RNNConfig
 from dreamenv.training.train import TrainConfig, train_mdnrnn
 from dreamenv.training.vae import VAEConfig
-
-SMALLEST_ROUND = 8
-"""Episodes: with the budget for fewer left, the loop ends."""
 
 
 @dataclass(frozen=True)

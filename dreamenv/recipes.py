@@ -11,13 +11,16 @@ from dreamenv.config import LearnDefaults, Strict
 from dreamenv.errors import DataError
 
 FOLDER = Path(__file__).parent / "zoo" / "recipes"
+SMALLEST_ROUND = 8
+"""Episodes: with the budget for fewer left, a loop ends."""
 Count = Annotated[int, Field(ge=1)]
+Episodes = Annotated[int, Field(ge=SMALLEST_ROUND)]
 
 
 class FirstData(Strict):
     """Round 0: random held actions."""
 
-    episodes: Count = 100
+    episodes: Episodes = 100
     hold: Count = 4
     max_decisions: Count | None = None
     patience: Count | None = None
@@ -30,7 +33,7 @@ class NextData(Strict):
     episode, from none up, shows the model both that and what lies around it.
     """
 
-    episodes: Count = 50
+    episodes: Episodes = 50
     noise: Annotated[float, Field(ge=0, le=10)] = 0.5
     deterministic: bool = True
     random_prefix: Annotated[int, Field(ge=0)] = 0

@@ -35,6 +35,12 @@ def collect(
         float,
         typer.Option(help="Most exploration noise on a policy's actions, in units of action."),
     ] = 0.0,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="A policy's mode instead of its samples.")
+    ] = False,
+    random_prefix: Annotated[
+        int, typer.Option(help="Most random decisions before a policy takes over.")
+    ] = 0,
     hold: Annotated[int, typer.Option(help="Most decisions that a random action is held for.")] = 4,
     max_decisions: Annotated[
         int | None, typer.Option(help="Truncate an episode after so many decisions.")
@@ -61,6 +67,8 @@ def collect(
         policy=policy,
         dream=dream,
         noise=noise,
+        deterministic=deterministic,
+        random_prefix=random_prefix,
         hold=hold,
         max_decisions=max_decisions,
         patience=patience,
