@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamenv.data.policies import load_policy, predict, uniform_action
+from dreamenv.errors import PolicyError
 from dreamenv.packages import load_config
 from dreamenv.real import observation_kind
 
@@ -42,6 +43,11 @@ class Actor:
         if policy != "random":
             self.model = load_policy(policy)
             self.obs = observation_kind(config, self.model.observation_space, policy)
+            if self.model.action_space != self.space:
+                raise PolicyError(
+                    f"{policy}: expected a policy over {config.name}'s actions {self.space}, "
+                    f"found {self.model.action_space}; is it another dream's?"
+                )
 
     def act(self, observation: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """The action for one observation; what is random in it comes from ``rng``."""

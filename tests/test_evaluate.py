@@ -66,6 +66,7 @@ def test_in_the_dream_each_episode_is_that_of_its_seed(tiny_package, policy, who
         on="dream",
         episodes=7,
         seed=2,
+        deterministic=True,
         progress=lambda *call: shown.append(call),
     )
     assert result.seeds == evaluation_seeds(2, 7)
@@ -107,7 +108,7 @@ def test_seeds_decide(tiny_package, policy):
     assert one.returns == again.returns
     assert one.lengths == again.lengths
     assert one.returns != other.returns
-    mode = evaluate(policy, tiny_package, on="dream", episodes=6, seed=1)
+    mode = evaluate(policy, tiny_package, on="dream", episodes=6, seed=1, deterministic=True)
     assert mode.returns != one.returns
 
 
@@ -162,10 +163,10 @@ def test_a_policy_sees_what_it_was_trained_on(tiny_package, tmp_path):
         )
         model = stable_baselines3.PPO.load(learned.path, device="cpu")
         assert model.observation_space.shape == observations
-        result = evaluate(learned.path, tiny_package, on="dream", episodes=2)
+        result = evaluate(learned.path, tiny_package, on="dream", episodes=2, deterministic=True)
         env = make_env(str(tiny_package), obs=kind)
         expected, length = play(
-            env, result.seeds[0], lambda o, _: model.predict(o, deterministic=True)[0]
+            env, result.seeds[0], lambda o, _, m=model: m.predict(o, deterministic=True)[0]
         )
         assert result.lengths[0] == length
         assert result.returns[0] == pytest.approx(expected, rel=1e-4, abs=1e-4)
@@ -190,7 +191,6 @@ def test_on_the_real_env_workers_make_no_difference(short_package, policy):
     for seed, total in zip(random.seeds, random.returns, strict=True):
         expected, _ = play(make_real(short_package), seed, lambda _, rng: random_action(rng))
         assert total == pytest.approx(expected)
-    assert random.returns != one.returns[:2]
 
 
 @settings(deadline=None)

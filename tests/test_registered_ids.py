@@ -66,7 +66,7 @@ def test_gymnasium_check_env(dream, obs):
 def test_sb3_check_env(dream, obs):
     name, model = dream
     env = gym.make(name, obs=obs, render_mode="rgb_array", **model)
-    sb3_check_env(env, warn=True)
+    sb3_check_env(env, warn=True, skip_render_check=False)
     env.close()
 
 
@@ -222,4 +222,5 @@ def test_every_algorithm_that_takes_the_actions(dream, algorithm, obs):
         assert any((before[k] != after[k]).any() for k in before)
         action, _ = agent.predict(env.reset()[0], deterministic=True)
         assert env.action_space.contains(action if kind == "box" else int(action))
-        learns_in.close()
+    lanes.close()
+    env.close()

@@ -129,7 +129,7 @@ def _reward(report: AuditReport) -> str:
     rows = [[escape(n), str(e.bias), str(e.mae), str(e.correlation)] for n, e in errors.items()]
     words = (
         f"Over {reward.decisions:,} held-out decisions. Predicting their mean would err by "
-        f"{reward.mean_mae:.4g}. A return is predicted {reward.return_bias} too high an episode."
+        f"{reward.mean_mae:.4g}. Predicted - real return of an episode: {reward.return_bias}."
     )
     header = ["a decision's reward", "bias", "mean absolute error", "correlation"]
     return _table(header, rows) + f"<p>{escape(words)}</p>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import warnings
 
 import torch
 from torch import Tensor
@@ -120,8 +121,10 @@ def compiled_function(function: RowFunction, device: torch.device) -> RowFunctio
         if length > 1:  # a length of one is always compiled by itself
             for rows in batch.values():
                 torch._dynamo.mark_dynamic(rows, 0)
-        # Families that read nn.LSTM's weights (and never run it) are refused otherwise.
-        with torch._dynamo.config.patch(allow_rnn=True):
+        # Families that read nn.LSTM's weights (and never run it) are refused otherwise. What torch
+        # deprecates within itself is not the user's to mend.
+        with torch._dynamo.config.patch(allow_rnn=True), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
             result = compiled(batch)
         lengths.add(length)
         return result

@@ -183,6 +183,20 @@ def test_disabled_refuses_to_step_a_lane_that_is_over():
     assert data_equivalence(dream.snapshot().arrays, before.arrays, exact=True)
 
 
+def test_a_partial_reset_leaves_the_other_lanes_waiting():
+    dream, oracle = both(3, AutoresetMode.NEXT_STEP)
+    assert_same(dream.reset(seed=0), oracle.reset(seed=0))
+    actions, over = np.zeros((3, 2)), np.zeros(3, bool)
+    while not over.any() or over.all():
+        answer = dream.step(actions)
+        assert_same(answer, oracle.step(actions))
+        over = answer[2] | answer[3]
+    mine = dream.reset(options={"reset_mask": ~over})
+    assert_same(mine, oracle.reset(options={"reset_mask": ~over}))
+    for _ in range(4):
+        assert_same(dream.step(actions), oracle.step(actions))
+
+
 def test_next_step_ignores_the_action_of_a_lane_that_begins():
     dream, oracle = both(2, AutoresetMode.NEXT_STEP)
     dream.reset(seed=0)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from dreamenv.dream import Dream
 from dreamenv.dream.clock import Clock
 from dreamenv.dream.draws import draw_episodes, draw_steps
 from dreamenv.dream.noise import NoiseBlocks
 from dreamenv.models.world_model import NoiseShape
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 LANES = 3
 lane = st.integers(0, LANES - 1)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dreamenv_client.lanes import LaneSnapshot
+
 from dreamenv.dream import Dream
 from dreamenv.dream.knobs import check_knobs
-from dreamenv_client.lanes import LaneSnapshot
 
 STILL = np.zeros((3, 3), np.float32)
 NONE = np.zeros(3, bool)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dreamenv.dream import Dream
 from scipy import stats
+
+from dreamenv.dream import Dream
 
 from .conftest import random_package
 

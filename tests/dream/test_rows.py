@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dreamenv.dream import Dream
 from dreamenv.dream import imagination as imagination_module
 from dreamenv.dream.rows import RowPlan, plan_rows
 from dreamenv.dream.termination import termination_probability
-from hypothesis import given
-from hypothesis import strategies as st
 
 POOL = {"x": torch.randn(64, 5, generator=torch.Generator().manual_seed(0))}
 

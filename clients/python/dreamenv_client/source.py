@@ -123,9 +123,7 @@ class LazyLanes:
         elif self.source.check_knobs is not None:
             self.source.check_knobs(**knobs)
         for name, value in knobs.items():
-            for key in list(self._knobs):  # later settings win: drop what this one overrides
-                if key[1] == name and indices in (None, key[0]):
-                    del self._knobs[key]
+            self._knobs.pop((indices, name), None)  # later settings come last, and win
             self._knobs[indices, name] = copy.deepcopy(value)
 
     def close(self) -> None:
