@@ -18,6 +18,7 @@ def card(config: PackageConfig) -> str:
         "",
         "```python",
         "import gymnasium as gym, dreamenv",
+        "",
         f'env = gym.make("{config.name}")',
         "```",
         "",
