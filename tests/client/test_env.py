@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-
 import gymnasium as gym
 import numpy as np
 import pytest
-from dreamenv_client import DreamEnv, DreamVectorEnv, LaneSnapshot, LaneSource
+from dreamenv_client import DreamEnv, LaneSource
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.wrappers import FrameStackObservation, RecordEpisodeStatistics, TimeLimit
-from toy import BOX, FEATURES, PlainToy, ToyLanes, check_knobs, toy_source
-
-
-def run(env, actions):
-    """Every answer of an env, reset by hand; equal runs are equal dreams."""
-    answers = []
-    for action in actions:
-        answers.append(env.step(action))
-        if answers[-1][2] or answers[-1][3]:
-            answers.append(env.reset())
-    return answers
-
-
-def some_actions(steps, seed=0):
-    return np.random.default_rng(seed).uniform(-1, 1, (steps, 2)).astype(np.float32)
+from toy import BOX, FEATURES, PlainToy, ToyLanes, run, some_actions, toy_source
 
 
 @pytest.mark.parametrize("kind", [{}, {"discrete": True}, {"pixels": True}], ids=str)
@@ -127,95 +111,6 @@ def test_calls_out_of_order_are_refused():
     env.step([0, 0])
 
 
-def test_snapshot_and_restore_go_on_exactly():
-    env = DreamEnv(toy_source())
-    env.reset(seed=5)
-    run(env, some_actions(9))
-    here = env.snapshot()
-    future = run(env, some_actions(30, seed=1))
-    shown, info = env.restore(here)
-    np.testing.assert_array_equal(shown, here.arrays["x"][0])
-    assert info["clock"] == here.arrays["clock"][0]
-    assert data_equivalence(run(env, some_actions(30, seed=1)), future, exact=True)
-
-    elsewhere = DreamEnv(toy_source())  # one that was never reset
-    elsewhere.restore(here)
-    assert data_equivalence(run(elsewhere, some_actions(30, seed=1)), future, exact=True)
-
-
-def test_a_snapshot_of_a_finished_episode_is_finished():
-    env = DreamEnv(toy_source())
-    env.reset(seed=0)
-    while not any(env.step([0, 0])[2:4]):
-        pass
-    here = env.snapshot()
-    env.reset()
-    env.restore(here)
-    with pytest.raises(ResetNeeded, match="episode is over"):
-        env.step([0, 0])
-
-
-def test_a_branch_has_the_same_future_unless_seeded():
-    env = DreamEnv(toy_source(), render_mode="rgb_array")
-    env.set_knobs(temperature=0.5)
-    env.reset(seed=5)
-    env.step([0.1, 0.2])
-    twin, other = env.branch(), env.branch(seed=9)
-    np.testing.assert_array_equal(twin.render(), env.render())
-    np.testing.assert_array_equal(other.render(), env.render())
-    future = run(env, some_actions(20))
-    assert data_equivalence(run(twin, some_actions(20)), future, exact=True)
-    assert not data_equivalence(run(other, some_actions(20)), future, exact=True)
-
-
-@pytest.mark.parametrize(
-    ("snapshot", "message"),
-    [
-        (LaneSnapshot("other", {"x": np.zeros((1, 3))}), "'other'; expected 'toy'"),
-        (LaneSnapshot("toy", {"x": np.zeros((2, 3))}), "holds 2 lanes; expected 1"),
-        ({"x": 1}, "type dict; expected a LaneSnapshot"),
-    ],
-)
-def test_foreign_snapshots_are_refused(snapshot, message):
-    env = DreamEnv(toy_source())
-    env.reset(seed=0)
-    future = run(env.branch(), some_actions(5))
-    with pytest.raises(ValueError, match=message):
-        env.restore(snapshot)
-    assert data_equivalence(run(env, some_actions(5)), future, exact=True)
-
-
-def test_knobs_set_before_the_first_reset_hold_and_survive_copies():
-    env = DreamEnv(toy_source())
-    env.set_knobs(temperature=4.0, horizon=9)
-    env.set_knobs(horizon=1)
-    env.reset(seed=0)
-    assert env.step([0, 0])[3] is True
-    knobs = env.snapshot().arrays
-    assert (knobs["temperature"], knobs["horizon"]) == (4, 1)
-    env.set_knobs(horizon=2)
-    twin = copy.deepcopy(env)
-    twin.reset(seed=0)
-    assert twin.step([0, 0])[3] is False
-    assert twin.step([0, 0])[3] is True
-
-
-def test_bad_knobs_are_refused_at_once_where_the_source_can_tell():
-    source = toy_source()
-    env = DreamEnv(LaneSource(FEATURES, BOX, source.open, check_knobs=check_knobs))
-    with pytest.raises(ValueError, match="temperature is -1"):
-        env.set_knobs(temperature=-1)
-    env.reset(seed=0)
-
-    env = DreamEnv(source)
-    env.set_knobs(temperature=2)
-    env.set_knobs(horizon=-1)
-    with pytest.raises(ValueError, match="horizon is -1"):
-        env.reset(seed=0)
-    env.reset(seed=0)  # the bad one was forgotten, the good one was not
-    assert env.snapshot().arrays["temperature"] == 2
-
-
 def test_lanes_that_are_not_as_declared_are_refused_and_closed():
     opened = []
 
@@ -267,17 +162,3 @@ def test_usual_wrappers_run():
     assert truncated
     assert info["episode"]["l"] == 4
     assert info["episode"]["r"] == pytest.approx(sum(rewards))
-
-
-def test_a_snapshot_moves_between_faces():
-    env, envs = DreamEnv(toy_source()), DreamVectorEnv(toy_source(), 3)
-    env.reset(seed=8)
-    env.step([0.5, 0.5])
-    envs.reset(seed=1)
-    envs.restore(env.snapshot(), lanes=[1])
-    future = env.step([0.1, -0.1])
-    observation, reward, *_ = envs.step(np.tile([0.1, -0.1], (3, 1)))
-    np.testing.assert_array_equal(observation[1], future[0])
-    assert reward[1] == future[1]
-    env.restore(envs.snapshot(lanes=[1]))
-    np.testing.assert_array_equal(env.snapshot().arrays["x"][0], future[0])

@@ -234,61 +234,6 @@ def test_render_gives_a_frame_a_lane():
         assert dream.render() is None
 
 
-@pytest.mark.parametrize("early", [True, False])
-def test_knobs_of_single_lanes(early):
-    dream, _ = both(3, AutoresetMode.NEXT_STEP, shortest=20)
-    if not early:
-        dream.reset(seed=0)
-    dream.set_knobs(horizon=7)
-    dream.set_knobs(lanes=[0, 2], horizon=1)
-    dream.set_knobs(lanes=2, horizon=2)
-    if early:
-        dream.reset(seed=0)
-    assert dream.snapshot().arrays["horizon"].tolist() == [1, 7, 2]
-    assert dream.step(np.zeros((3, 2)))[3].tolist() == [True, False, False]
-    for bad in (3, -1, [0, 0], [True], ["0"], [0.5]):
-        with pytest.raises(ValueError, match="expected"):
-            dream.set_knobs(lanes=bad, horizon=5)
-    with pytest.raises(ValueError, match="expected"):
-        dream.set_knobs(lanes=[0], horizon=-5)
-    assert dream.snapshot().arrays["horizon"].tolist() == [1, 7, 2]
-
-
-def test_branch_copies_lanes_and_their_future():
-    dream, _ = both(4, AutoresetMode.NEXT_STEP)
-    dream.reset(seed=0)
-    dream.step(dream.action_space.sample())
-    observation, infos = dream.branch([0, 0], [1, 3])
-    np.testing.assert_array_equal(observation[[1, 3]], observation[[0, 0]])
-    assert infos["_x"].tolist() == [False, True, False, True]
-    for _ in range(20):
-        actions = np.tile(dream.action_space.sample()[:1], (4, 1))
-        observation, *_ = dream.step(actions)
-        np.testing.assert_array_equal(observation[[1, 3]], observation[[0, 0]])
-        assert not np.array_equal(observation[2], observation[0])
-
-    dream.branch([0, 0], [1, 3], seeds=[5, 6])
-    dream.step(np.zeros((4, 2)))
-    observation, *_ = dream.step(np.zeros((4, 2)))
-    assert len({row.tobytes() for row in observation}) == 4
-    for source, target, seeds in (([0], [1, 2], None), ([0], [1], [1, 2]), ([0, 1], [2, 2], None)):
-        with pytest.raises(ValueError, match="expected"):
-            dream.branch(source, target, seeds)
-
-
-def test_a_branch_of_a_lane_that_waits_waits_too():
-    dream, _ = both(2, AutoresetMode.NEXT_STEP)
-    dream.reset(seed=[0, 1])
-    over = np.zeros(2, bool)
-    while not over[0] or over[1]:
-        _, _, terminated, truncated, _ = dream.step(np.zeros((2, 2)))
-        over = terminated | truncated
-    dream.branch([0], [1])
-    observation, *_, infos = dream.step(np.full((2, 2), np.nan))  # both begin: no action is used
-    np.testing.assert_array_equal(observation[0], observation[1])
-    assert infos["clock"].tolist() == [0, 0]
-
-
 def test_gymnasiums_statistics_wrapper():
     envs = RecordEpisodeStatistics(DreamVectorEnv(toy_source(), 2))
     envs.reset(seed=0)
