@@ -67,7 +67,6 @@ def fit(
     writer = _writer(folder / "tensorboard" / stage)
     generator = torch.Generator()
     saved = began = time.monotonic()
-    torch.set_flush_denormal(True)  # near-zero gradients are many times slower otherwise
     model.train()
     for step in range(first, config.steps):
         for group in optimiser.param_groups:
