@@ -58,7 +58,8 @@ class Actor:
     def act_all(
         self, observations: NDArray[Any], rngs: Sequence[np.random.Generator]
     ) -> NDArray[Any]:
-        """The actions for ``[n, *observation]``, each under its own generator."""
-        if self.model is not None and self.deterministic:
-            return predict(self.model, observations, True, rngs[0])
-        return np.stack([self.act(o, rng) for o, rng in zip(observations, rngs, strict=True)])
+        """The actions for ``[n, *observation]``, one generator each; a policy samples its batch as
+        one, which takes a tenth of the time, under the first of them."""
+        if self.model is None:
+            return np.stack([uniform_action(self.space, rng) for rng in rngs])
+        return predict(self.model, observations, self.deterministic, rngs[0])

@@ -82,8 +82,9 @@ def evaluate(
         policy: an SB3 ``.zip`` of your own (it holds pickled Python), or ``"random"``: actions
             uniform in the action space.
         on: ``"dream"``, all episodes as one batch; ``"real"``, in ``workers`` processes.
-        deterministic: the policy's mode. By default it is sampled, under the episode's seed, as it
-            was while it learned: a mode that is stuck stays stuck.
+        deterministic: the policy's mode. By default it is sampled, as it was while it learned: a
+            mode that is stuck stays stuck. Samples follow from the episode's seed on the real env,
+            from the batch's seeds in the dream.
         knobs: of the dream (``temperature``, …), over the package's own; on the dream only.
 
     Raises:

@@ -143,7 +143,7 @@ def _algorithm(algo: str, env: VecEnv, settings: Settings, seed: int) -> BaseAlg
 
 @dataclass(frozen=True)
 class _Falling:
-    """A rate that falls linearly; a class, so that SB3 can save it."""
+    """A rate that falls linearly with the share of training that is left."""
 
     first: float
     last: float
@@ -153,8 +153,14 @@ class _Falling:
 
 
 def _save(model: BaseAlgorithm, out: Path) -> Path:
+    from stable_baselines3.common.utils import LinearSchedule
+
     path = out if out.suffix == ".zip" else out.with_name(out.name + ".zip")
     path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(falling := model.learning_rate, _Falling):
+        # SB3's own class in its place: the file loads where dreamenv is not installed.
+        model.learning_rate = LinearSchedule(falling.first, falling.last, 1.0)
+        model._setup_lr_schedule()
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
         model.save(file)

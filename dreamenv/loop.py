@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dreamenv.card import card
+from dreamenv.claim import claim, write_json
 from dreamenv.config import RealSpec
 from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.rollouts import Rollouts
@@ -63,8 +64,7 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
 
     Leaves ``policy.zip``, ``package/`` and ``curve.json`` in ``config.out``, and every round's
     data, package and policy in ``round-NN``. Killed at any point, the same call goes on where it
-    was.
-    The last round is the result: no round is chosen by the episodes that are reported.
+    was. The last round is the result: no round is chosen by the episodes that are reported.
 
     Raises:
         DataError: the folder belongs to a loop of another configuration, or the budget is
@@ -75,7 +75,6 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
             f"real_steps: expected enough for {SMALLEST_ROUND} episodes of the first round, "
             f"got {config.real_steps}"
         )
-    config.out.mkdir(parents=True, exist_ok=True)
     _claim(config)
     curve: list[Round] = []
     data: list[Path] = []
@@ -112,7 +111,7 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
                 held_out=package.config.provenance["held_out"],
             )
         )
-        _write_json(config.out / "curve.json", [asdict(r) for r in curve])
+        write_json(config.out / "curve.json", [asdict(r) for r in curve])
     assert package is not None
     _finish(config, package, curve)
     return curve
@@ -210,9 +209,8 @@ def _scores(config: LoopConfig, number: int, progress: Progress) -> dict[str, An
             ).to_json()
             for on, times in plays
         }
-        _write_json(path, scores)
-    scores_: dict[str, Any] = json.loads(path.read_text())
-    return scores_
+        write_json(path, scores)
+    return dict(json.loads(path.read_text()))
 
 
 def _finish(config: LoopConfig, package: Package, curve: list[Round]) -> None:
@@ -232,30 +230,15 @@ def _finish(config: LoopConfig, package: Package, curve: list[Round]) -> None:
 
 
 def _claim(config: LoopConfig) -> None:
-    """Write what this folder's loop is, or check that it is the same."""
-    claim = {
+    """Write what this folder's loop follows from, or check it; the budget may grow."""
+    work = {
         "real": config.real.model_dump(mode="json"),
         "recipe": config.recipe.model_dump(mode="json"),
         "family": config.family,
         "algo": config.algo,
         "seed": config.seed,
     }
-    path = config.out / "loop.json"
-    if path.exists():
-        found = json.loads(path.read_text())
-        for name, value in claim.items():
-            if found.get(name) != value:
-                raise DataError(
-                    f"{path}: {name} differs: expected {value}, found {found.get(name)}; "
-                    "choose another folder, or give what this loop was begun with"
-                )
-    _write_json(path, claim)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n")
-    partial.replace(path)
+    claim(config.out / "loop.json", work)
 
 
 def _staged(progress: Progress, number: int) -> Progress:

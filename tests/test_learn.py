@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 import zipfile
 from pathlib import Path
 
@@ -115,22 +117,41 @@ def test_what_is_not_given_is_the_packages_own(make_package, tmp_path, monkeypat
     assert made[1] == (2, made[0][1] | {"horizon": 7})
 
 
-def test_the_learning_rate_falls_to_its_final_value(tiny_package, tmp_path):
+def test_the_learning_rate_falls_to_its_final_value(tiny_package, tmp_path, monkeypatch):
+    rates = []
+    train = stable_baselines3.PPO.train
+
+    def recorded(model):
+        train(model)
+        rates.append(model.policy.optimizer.param_groups[0]["lr"])
+
+    monkeypatch.setattr(stable_baselines3.PPO, "train", recorded)
     learned = learn(
         tiny_package,
         out=tmp_path / "policy.zip",
-        timesteps=128,
+        timesteps=256,
         num_envs=4,
-        hyperparameters=SMALL | {"learning_rate": 4e-3, "final_learning_rate": 1e-3},
+        hyperparameters=SMALL | {"learning_rate": 5e-3, "final_learning_rate": 1e-3},
     )
-    model = stable_baselines3.PPO.load(learned.path, device="cpu")
-    schedule = model.lr_schedule  # of the share that is left
-    assert [schedule(left) for left in (1.0, 0.5, 0.0)] == pytest.approx([4e-3, 2.5e-3, 1e-3])
-    # Set before each of the two updates, when all and half of the decisions were left.
-    assert model.policy.optimizer.param_groups[0]["lr"] in (
-        pytest.approx(1e-3),
-        pytest.approx(2.5e-3),
-    )
+    # Four updates, each at the rate for what is left of the decisions when it comes.
+    assert rates == pytest.approx([4e-3, 3e-3, 2e-3, 1e-3])
+    schedule = stable_baselines3.PPO.load(learned.path, device="cpu").lr_schedule
+    assert [schedule(left) for left in (1.0, 0.5, 0.0)] == pytest.approx([5e-3, 3e-3, 1e-3])
+
+
+def test_the_file_needs_no_dreamenv(tiny_package, tmp_path):
+    """What SB3 pickled into it names nothing of ours, so it loads where only SB3 is installed."""
+    arguments = dict(timesteps=64, num_envs=4, hyperparameters=SMALL)
+    learned = learn(tiny_package, out=tmp_path / "policy.zip", **arguments)
+    with zipfile.ZipFile(learned.path) as archive:
+        data = json.loads(archive.read("data"))
+    pickled = {
+        name: base64.b64decode(value[":serialized:"])
+        for name, value in data.items()
+        if isinstance(value, dict) and ":serialized:" in value
+    }
+    assert "learning_rate" in pickled
+    assert not [name for name, value in pickled.items() if b"dreamenv" in value]
 
 
 @pytest.mark.parametrize("algo", ["sac", "td3"])

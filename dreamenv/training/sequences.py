@@ -65,7 +65,7 @@ class Window:
     mask: Tensor
     """float32 ``[batch, length]``, 0 past the end."""
     fresh: Tensor
-    """bool ``[batch]``: the window begins an episode, so its LSTM state is zero."""
+    """bool ``[batch]``: the window begins an episode or a stream, so its LSTM state is zero."""
 
 
 class Windows:

@@ -26,7 +26,7 @@ def fit_threshold(
 
     A cut at c ends an episode if any of its probabilities exceeds c, so the cut lies between the
     episodes' maxima: below the k-th largest and above the next, k being the true number of endings.
-    0.5 where no episode ended.
+    0.5 where no episode ended, unless the model is surer than that of an ending.
 
     Args:
         probabilities: for each held-out episode, the model's at each decision.
@@ -35,7 +35,7 @@ def fit_threshold(
     maxima = np.sort([float(p.max(initial=0.0)) for p in probabilities])[::-1]
     k = int(np.sum(terminated))
     if k == 0:
-        cut = 0.5
+        cut = 0.5 if maxima.max(initial=0.0) < 0.5 else 0.5 * (maxima[0] + 1.0)
     elif k == len(maxima):
         cut = maxima[-1] * 0.5
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from dreamenv.claim import claim
 from dreamenv.config import DiscreteAction, DreamDefaults, LearnDefaults, PackageConfig
 from dreamenv.data.rollouts import Episode, Rollouts
 from dreamenv.errors import DataError
@@ -54,7 +56,7 @@ def train_mdnrnn(
     provenance: dict[str, Any] | None = None,
     card: str | None = None,
 ) -> Package:
-    """Fit VAE and MDN-RNN on rollouts and save the package; killed, it resumes where it was.
+    """Fit VAE and MDN-RNN on rollouts and save the package; killed, the same call goes on.
 
     Args:
         data: folders of ``dreamenv collect``, all of one real env and preprocessing.
@@ -62,7 +64,8 @@ def train_mdnrnn(
         initial: a package of the same sizes to train on from.
 
     Raises:
-        DataError: no episodes, or data of different real envs.
+        DataError: too few episodes, data of different real envs, or an ``OUT.training`` that was
+            begun with other data or settings.
     """
     config = config or TrainConfig()
     rollouts = Rollouts.open(data)
@@ -75,7 +78,16 @@ def train_mdnrnn(
     if initial is not None:
         model.load_state_dict(initial.weights)
     folder = out.with_name(out.name + ".training")
-
+    # Its checkpoints are gone on with, and are of no use to other data or settings.
+    claim(
+        folder / "training.json",
+        {
+            "data": [sha256(m.model_dump_json().encode()).hexdigest() for m in rollouts.manifests],
+            "episodes": len(episodes),
+            "initial": None if initial is None else initial.identity,
+            "config": asdict(config),
+        },
+    )
     if config.vae.steps:
         fit_vae(
             model.vae,

@@ -35,9 +35,8 @@ def test_the_cut_gives_as_many_endings_as_there_were(case):
     endings = fit_threshold(probabilities, terminated)
     assert 0.0 < endings.threshold < 1.0
     assert endings.actual == sum(terminated) / len(terminated)
-    if any(terminated):
-        ended = [bool((p > endings.threshold).any()) for p in probabilities]
-        assert sum(ended) == sum(terminated)
+    ended = [bool((p > endings.threshold).any()) for p in probabilities]
+    assert sum(ended) == sum(terminated)
 
 
 def test_predicted_endings_are_the_sum_of_the_probabilities():
@@ -49,8 +48,10 @@ def test_predicted_endings_are_the_sum_of_the_probabilities():
     assert endings.threshold == pytest.approx((0.9 + 0.2) / 2)
 
 
-def test_without_endings_the_cut_is_a_half():
-    assert fit_threshold([np.float32([0.9]), np.float32([0.1])], [False, False]).threshold == 0.5
+def test_without_endings_the_cut_is_a_half_unless_the_model_is_surer():
+    assert fit_threshold([np.float32([0.4]), np.float32([0.1])], [False, False]).threshold == 0.5
+    assert fit_threshold([np.float32([0.9])], [False]).threshold == pytest.approx(0.95)
+    assert fit_threshold([], []).threshold == 0.5
 
 
 @pytest.mark.parametrize("certain", [0.0, 1.0])

@@ -216,6 +216,29 @@ def test_training_goes_on_from_a_package(data, trained, tmp_path):
     assert all(torch.equal(trained.weights[n], again.weights[n]) for n in trained.weights)
 
 
+def test_checkpoints_of_other_data_or_settings_are_not_gone_on_with(data, tmp_path):
+    """They are done, so that nothing would be trained, and the package not be what it says."""
+    short = dataclasses.replace(
+        CONFIG,
+        vae=dataclasses.replace(CONFIG.vae, steps=2),
+        rnn=dataclasses.replace(CONFIG.rnn, steps=2),
+    )
+    collect(CollectConfig(block_env.REAL, tmp_path / "more", episodes=3, seed=2))
+    out = tmp_path / "out"
+    first = train_mdnrnn(data, out, short)
+    again = train_mdnrnn(data, out, short)
+    assert again.identity == first.identity
+    for paths, config, message in (
+        ([data, tmp_path / "more"], short, "data differs"),
+        (data, dataclasses.replace(short, seed=9), "config differs"),
+    ):
+        with pytest.raises(DataError, match=rf"out\.training/training\.json: {message}"):
+            train_mdnrnn(paths, out, config)
+    with pytest.raises(DataError, match="initial differs"):
+        train_mdnrnn(data, out, short, initial=first)
+    assert load_package(out).identity == first.identity
+
+
 def test_one_episode_is_too_few(tmp_path):
     collect(CollectConfig(block_env.REAL, tmp_path / "data", episodes=1))
     with pytest.raises(DataError, match="expected at least 2 episodes, got 1; collect more"):
