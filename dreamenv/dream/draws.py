@@ -22,12 +22,8 @@ class StepDraw:
     """float32 ``[steps, lanes, NoiseShape.uniform]`` in (0, 1)."""
     normal: Tensor
     """float32 ``[steps, lanes, NoiseShape.normal]``."""
-    termination: Tensor
-    """float32 ``[steps, lanes]`` in (0, 1): whether a step ends the episode."""
-
-    @property
-    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.uniform, self.normal, self.termination
+    termination: NDArray[np.float32]
+    """``[steps, lanes]`` in (0, 1): whether a step ends the episode."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def draw_steps(
     return StepDraw(
         uniform=by_step(uniforms(uniform), shape.uniform),
         normal=by_step(normals(normal), shape.normal),
-        termination=by_step(uniforms(termination), 1).squeeze(-1),
+        termination=uniforms(termination[0]).T.cpu().numpy(),
     )
 
 

@@ -24,6 +24,7 @@ from dreamenv.dream.noise import NoiseBlocks
 from dreamenv.dream.one_step import STATE
 from dreamenv.dream.snapshot import check_snapshot
 from dreamenv.dream.starts import StartBank, filtered
+from dreamenv.dream.termination import ended, termination_probability
 from dreamenv.dream.threads import one_thread_in_children
 from dreamenv.models.world_model import ObservationKind
 from dreamenv.packages import Package
@@ -104,6 +105,7 @@ class Dream:
         self.identity = package.identity
         """Of the package: snapshots are only taken back by the same."""
         self.closed = False
+        self._threshold = config.defaults.threshold
         self._knobs = Knobs(num_lanes, config.defaults, starts)
         given = (temperature, termination, termination_temperature, horizon)
         named = {n: value for n, value in zip(KNOBS, given, strict=True) if value is not None}
@@ -136,7 +138,7 @@ class Dream:
         lanes = np.flatnonzero(check_mask(mask, self.num_lanes, default=True))
         own = check_seeds(seeds, self.num_lanes)[lanes]
         self._begin(lanes, own, self._check_options(options, lanes))
-        return self._shown(self._none, {})
+        return self._shown(self._none)
 
     @while_open
     def step(
@@ -153,12 +155,12 @@ class Dream:
         own = check_seeds(seeds, self.num_lanes)[lanes]
         beginning = self._check_options(options, lanes)
         self._clock.require_going(going)
-        dreamt: dict[str, Tensor] = {}
+        dreamt = chance = None
         if len(lanes) < self.num_lanes:
             noise, chance = self._noise.take(going)
-            dreamt = self._lanes.step(actions, self._knobs, noise, chance)
+            dreamt = self._lanes.step(actions, self._knobs.temperature, noise)
         self._begin(lanes, own, beginning)
-        return self._shown(going, dreamt)
+        return self._shown(going, dreamt, chance)
 
     def set_knobs(self, lanes: Sequence[int] | None = None, **knobs: Any) -> None:
         self._knobs.set(self._indices(lanes), **knobs)
@@ -179,7 +181,7 @@ class Dream:
         for name, array in self._arrays().items():
             array[which] = arrays[name]
         self._lanes.put(which, {n: torch.tensor(arrays[STATE + n]) for n in self._lanes.state})
-        return self._shown(self._none, {})
+        return self._shown(self._none)
 
     @while_open
     def branch(
@@ -196,7 +198,7 @@ class Dream:
             array[into] = array[origin]
         self._lanes.put(into, self._lanes.take(origin))
         self._clock.seed[into] = np.where(fresh < 0, self._clock.seed[into], fresh)
-        return self._shown(self._none, {})
+        return self._shown(self._none)
 
     @while_open
     def render(self, lanes: Sequence[int] | None = None) -> NDArray[np.uint8]:
@@ -227,11 +229,21 @@ class Dream:
             state = filtered(model, *beginning.real, lanes=len(lanes))
         self._lanes.put(lanes, state)
 
-    def _shown(self, stepped: NDArray[np.bool_], dreamt: dict[str, Tensor]) -> LaneStep:
+    def _shown(
+        self,
+        stepped: NDArray[np.bool_],
+        dreamt: Mapping[str, Tensor] | None = None,
+        chance: NDArray[np.float32] | None = None,
+    ) -> LaneStep:
         """What all lanes show after some of them were stepped, with what was dreamt in that."""
-        arrays = to_host({"observation": self._lanes.observe(), **dreamt}, self.num_lanes)
-        if dreamt:
-            self._clock.advance(stepped, arrays.pop("ended"), self._knobs.horizon)
+        arrays = to_host({"observation": self._lanes.observe(), **(dreamt or {})}, self.num_lanes)
+        if chance is not None:
+            knobs = self._knobs
+            logit = arrays.pop("termination_logit")
+            probability = termination_probability(logit, knobs.termination_temperature)
+            over = ended(probability, knobs.termination, self._threshold, chance)
+            self._clock.advance(stepped, over, knobs.horizon)
+            arrays["termination_probability"] = probability
         observation = arrays.pop("observation")
         for name in ALWAYS:
             arrays.setdefault(name, np.zeros(self.num_lanes, np.float32))

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamenv.dream.knobs import Knobs
 from dreamenv.dream.one_step import (
     STATE,
     compiled_function,
@@ -21,7 +20,6 @@ from dreamenv.dream.one_step import (
     with_state,
 )
 from dreamenv.dream.rows import Batch, RowPlan, fingerprint, plan_rows
-from dreamenv.dream.termination import NEVER, bars
 from dreamenv.models.world_model import Noise, ObservationKind, State, WorldModel
 from dreamenv.packages import Package
 
@@ -58,7 +56,6 @@ class Imagination:
         self.num_lanes = num_lanes
         self._kind, self._bound = kind, package.config.latent_bound
         self._shape = tuple(package.config.observation_shape)
-        self._threshold = package.config.defaults.threshold
         self._compiled = compile
 
         def step(batch: Batch) -> Batch:
@@ -70,12 +67,10 @@ class Imagination:
         self.rows = self.plan.padded(num_lanes)
         at = torch.zeros(self.rows, dtype=torch.int64, device=self.device)
         self.state: State = {name: rows[at] for name, rows in state_of(sample).items()}
-        # What the lanes' arrays are copied into at each step; padding never ends.
+        # What the lanes' arrays are copied into at each step.
         action = sample["action"][:1].cpu().numpy()
         self._action = np.zeros((self.rows, *action.shape[1:]), action.dtype)
         self._temperature = np.ones(self.rows, np.float32)
-        self._termination_temperature = np.ones(self.rows, np.float32)
-        self._bar = np.full(self.rows, NEVER, np.float32)
 
     @property
     def fingerprint(self) -> str:
@@ -83,31 +78,27 @@ class Imagination:
         return fingerprint(self.plan, self.device, self._compiled)
 
     def step(
-        self, actions: NDArray[Any], knobs: Knobs, noise: Noise, chance: Tensor
+        self, actions: NDArray[Any], temperature: NDArray[np.float32], noise: Noise
     ) -> dict[str, Tensor]:
         """Step every row, and keep the new states.
 
         Args:
             actions: ``[lanes, *action]``.
-            noise: of all rows, as is ``chance``, float32 ``[rows]`` in (0, 1).
+            temperature: ``[lanes]``.
+            noise: of all rows.
 
         Returns:
             Tensors ``[rows]``, as of :func:`~dreamenv.dream.one_step.step_batch`, but the state.
         """
         lanes = self.num_lanes
         self._action[:lanes] = actions
-        self._temperature[:lanes] = knobs.temperature
-        self._termination_temperature[:lanes] = knobs.termination_temperature
-        self._bar[:lanes] = bars(knobs.termination, self._threshold)
+        self._temperature[:lanes] = temperature
         batch = with_state(
             self.state,
             action=self._to(self._action),
             temperature=self._to(self._temperature),
-            termination_temperature=self._to(self._termination_temperature),
-            bar=self._to(self._bar),
             uniform=noise.uniform,
             normal=noise.normal,
-            chance=chance,
         )
         result = self.plan.run(self._step, batch)
         self.state = state_of(result)

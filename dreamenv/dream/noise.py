@@ -59,11 +59,11 @@ class NoiseBlocks:
         held = self._next_begin
         return EpisodeDraw(held.start[lanes], held.temperature[lanes], held.begin[self._to(lanes)])
 
-    def take(self, needed: NDArray[np.bool_]) -> tuple[Noise, Tensor]:
-        """The numbers of the masked lanes' current step, in rows; other rows hold anything.
+    def take(self, needed: NDArray[np.bool_]) -> tuple[Noise, NDArray[np.float32]]:
+        """The numbers of the masked lanes' current step; others hold anything.
 
         Returns:
-            The model's, and float32 ``[rows]`` for the termination.
+            The model's, in rows, and float32 ``[lanes]`` for the termination.
         """
         clock = self._clock
         if self._cursor == self._steps:
@@ -76,9 +76,9 @@ class NoiseBlocks:
             copied = self._foreseen(stale) & (clock.step[stale] == 0)
             self._copy_next(stale[copied])
             self._draw_now(stale[~copied])
-        uniform, normal, termination = (part[self._cursor] for part in self._now.parts)
+        now, at = self._now, self._cursor
         self._cursor += 1
-        return Noise(uniform, normal), termination
+        return Noise(now.uniform[at], now.normal[at]), now.termination[at]
 
     def _foreseen(self, lanes: Indices) -> NDArray[np.bool_]:
         """Of these lanes, those whose current episode was drawn as their next one."""
@@ -89,18 +89,24 @@ class NoiseBlocks:
 
     def _copy_next(self, lanes: Indices) -> None:
         if len(lanes):
-            at = self._to(lanes)
-            for into, source in zip(self._now.parts, self._next.parts, strict=True):
-                left = len(into) - self._cursor
-                into[self._cursor :].index_copy_(1, at, source[:left].index_select(1, at))
+            left, at, held = self._steps - self._cursor, self._to(lanes), self._next
+            self._put_now(
+                lanes,
+                StepDraw(
+                    uniform=held.uniform[:left].index_select(1, at),
+                    normal=held.normal[:left].index_select(1, at),
+                    termination=held.termination[:left, lanes],
+                ),
+            )
 
     def _draw_now(self, lanes: Indices) -> None:
         if len(lanes):
             first = self._to(self._clock.step[lanes])
             left = self._steps - self._cursor
-            drawn = draw_steps(self._shape, *self._at(lanes), first, left)
-            for into, source in zip(self._now.parts, drawn.parts, strict=True):
-                into[self._cursor :].index_copy_(1, self._to(lanes), source)
+            self._put_now(lanes, draw_steps(self._shape, *self._at(lanes), first, left))
+
+    def _put_now(self, lanes: Indices, drawn: StepDraw) -> None:
+        _put(self._now, self._cursor, lanes, self._to(lanes), drawn)
 
     def _look_ahead(self) -> None:
         """Draw the next episodes that are due, if enough are."""
@@ -116,8 +122,7 @@ class NoiseBlocks:
         held.start[due], held.temperature[due] = drawn.start, drawn.temperature
         held.begin.index_copy_(0, at, drawn.begin)
         steps = draw_steps(self._shape, seed, episode + 1, torch.zeros_like(seed), self._steps)
-        for into, source in zip(self._next.parts, steps.parts, strict=True):
-            into.index_copy_(1, at, source)
+        _put(self._next, 0, due, at, steps)
 
     def _at(self, lanes: Indices) -> tuple[Tensor, Tensor]:
         return self._to(self._clock.seed[lanes]), self._to(self._clock.episode[lanes])
@@ -130,5 +135,12 @@ class NoiseBlocks:
         return StepDraw(
             uniform=torch.full((steps, rows, shape.uniform), 0.5, device=device),
             normal=torch.zeros(steps, rows, shape.normal, device=device),
-            termination=torch.full((steps, rows), 0.5, device=device),
+            termination=np.full((steps, len(self._clock.seed)), 0.5, np.float32),
         )
+
+
+def _put(into: StepDraw, first: int, lanes: Indices, at: Tensor, drawn: StepDraw) -> None:
+    """Copy what was drawn for some lanes (``at`` on the device) to their columns."""
+    into.uniform[first:].index_copy_(1, at, drawn.uniform)
+    into.normal[first:].index_copy_(1, at, drawn.normal)
+    into.termination[first:, lanes] = drawn.termination

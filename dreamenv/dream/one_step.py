@@ -12,7 +12,6 @@ from torch import Tensor
 
 from dreamenv.config import BoxAction
 from dreamenv.dream.rows import Batch, RowFunction
-from dreamenv.dream.termination import ended, termination_probability
 from dreamenv.models.world_model import Noise, ObservationKind, State, WorldModel
 from dreamenv.packages import Package
 
@@ -38,24 +37,17 @@ def step_batch(model: WorldModel, batch: Batch) -> Batch:
     """One step of every row.
 
     Args:
-        batch: the state, ``action``, ``temperature``, ``uniform`` and ``normal`` (as of
-            :class:`~dreamenv.models.world_model.WorldModel`), ``termination_temperature``, ``bar``
-            and ``chance`` (as of :mod:`dreamenv.dream.termination`).
+        batch: the state, ``action``, ``temperature``, ``uniform`` and ``normal``, as of
+            :class:`~dreamenv.models.world_model.WorldModel`.
 
     Returns:
-        The next state, ``reward``, ``termination_probability``, ``ended`` (bool) and, if the
-        family can tell, ``uncertainty``.
+        The next state, ``reward``, ``termination_logit`` and, if the family can tell,
+        ``uncertainty``.
     """
     noise = Noise(batch["uniform"], batch["normal"])
     imagined = model.step(state_of(batch), batch["action"], batch["temperature"], noise)
-    probability = termination_probability(
-        imagined.termination_logit, batch["termination_temperature"]
-    )
     result = with_state(
-        imagined.state,
-        reward=imagined.reward,
-        termination_probability=probability,
-        ended=ended(probability, batch["bar"], batch["chance"]),
+        imagined.state, reward=imagined.reward, termination_logit=imagined.termination_logit
     )
     if imagined.uncertainty is not None:
         result["uncertainty"] = imagined.uncertainty
@@ -83,11 +75,8 @@ def sample_batch(model: WorldModel, package: Package) -> Batch:
             if isinstance(act, BoxAction)
             else (uniform() * act.n).long(),
             temperature=0.2 + uniform(),
-            termination_temperature=0.2 + uniform(),
-            bar=torch.full((POOL,), torch.nan, device=model.device),
             uniform=uniform(model.noise.uniform),
             normal=torch.erfinv(uniform(model.noise.normal) * 2 - 1) * 2**0.5,
-            chance=uniform(),
         )
 
     entries = {n: t.to(model.device) for n, t in package.starts.items() if n != "first"}

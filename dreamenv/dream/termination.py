@@ -1,47 +1,43 @@
-"""Predicted endings: sampled, cut at a threshold, or ignored. One batch may mix them."""
+"""Predicted endings: sampled, cut at a threshold, or ignored. One batch may mix them.
+
+In NumPy, since it is one number a lane: on few lanes and on an accelerator alike, torch would spend
+longer on dispatching each operation than on all of this.
+"""
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from dreamenv.dream.knobs import TERMINATIONS
+
+SAMPLE = TERMINATIONS.index("sample")
 NEVER = 2.0
 """A bar that no probability passes."""
 
 
-class Termination(IntEnum):
-    """How a lane's episodes end; names as users give them, in capitals."""
-
-    SAMPLE = 0
-    THRESHOLD = 1
-    NONE = 2
-
-
-def termination_probability(logit: Tensor, temperature: Tensor) -> Tensor:
-    """The logistic function of logit / temperature, ``[rows]``.
-
-    Spelt out: ``torch.sigmoid`` rounds otherwise in the remainder of a vector, so that a lane's
-    probability would depend on where in the batch it stands.
-    """
-    return 1.0 / (1.0 + torch.exp(-logit / temperature))
+def termination_probability(
+    logit: NDArray[np.float32], temperature: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The logistic function of logit / temperature, float32 ``[lanes]``."""
+    with np.errstate(over="ignore"):  # exp overflows to infinity, and the probability is 0
+        probability: NDArray[np.float32] = 1.0 / (1.0 + np.exp(-logit / temperature))
+    return probability
 
 
-def bars(mode: NDArray[np.int8], threshold: float) -> NDArray[np.float32]:
-    """What a probability must pass where it is not sampled, ``[lanes]``; NaN where it is."""
-    values = np.array([np.nan, threshold, NEVER], np.float32)
-    return values[mode]
-
-
-def ended(probability: Tensor, bar: Tensor, uniform: Tensor) -> Tensor:
-    """Whether each row's episode ends, bool ``[rows]``.
+def ended(
+    probability: NDArray[np.float32],
+    mode: NDArray[np.int8],
+    threshold: float,
+    uniform: NDArray[np.float32],
+) -> NDArray[np.bool_]:
+    """Whether each lane's episode ends, ``[lanes]``.
 
     Args:
-        probability: float32 ``[rows]``.
-        bar: as of :func:`bars`: the episode ends where the probability exceeds it.
-        uniform: ``[rows]`` in (0, 1): the bar of rows that are sampled.
+        probability: float32 ``[lanes]``.
+        mode: index into :data:`~dreamenv.dream.knobs.TERMINATIONS`.
+        threshold: probability above which a lane of that mode ends.
+        uniform: float32 ``[lanes]`` in (0, 1), below the probability where a sampled lane ends.
     """
-    return probability > torch.where(bar.isnan(), uniform, bar)
+    bars = np.array([np.nan, threshold, NEVER], np.float32)[mode]
+    return probability > np.where(mode == SAMPLE, uniform, bars)

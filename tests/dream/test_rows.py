@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 
 from dreamenv.dream import Dream
 from dreamenv.dream import imagination as imagination_module
@@ -125,14 +127,20 @@ def test_padding_can_be_fixed_or_switched_off(small):
 
 
 def test_probabilities_do_not_depend_on_their_place():
-    """``torch.sigmoid`` fails this: its remainder of a vector rounds otherwise."""
-    logits = torch.randn(4096, generator=torch.Generator().manual_seed(0)) * 3
-    temperature = torch.full_like(logits, 1.1)
+    """A vector's remainder may be rounded otherwise: ``torch.sigmoid`` fails this."""
+    rng = np.random.default_rng(0)
+    logits = (rng.standard_normal(4096) * 3).astype(np.float32)
+    temperature = np.full_like(logits, 1.1)
     whole = termination_probability(logits, temperature)
-    for length in (1, 4, 12, 20, 100):
-        parts = [
-            termination_probability(a, b)
-            for a, b in zip(logits.split(length), temperature.split(length), strict=True)
-        ]
-        assert torch.equal(torch.cat(parts), whole)
-    torch.testing.assert_close(whole, torch.sigmoid(logits / temperature))
+    for length in (1, 3, 4, 12, 20, 100):
+        for start in (0, 1, 5):
+            at = slice(start, start + length)
+            np.testing.assert_array_equal(
+                termination_probability(logits[at], temperature[at]), whole[at]
+            )
+    np.testing.assert_allclose(whole, special.expit(logits / temperature), rtol=1e-5)
+
+
+def test_certain_endings_overflow_to_certainty():
+    logits = np.array([-1e4, 1e4, 0.0], np.float32)
+    assert termination_probability(logits, np.ones(3, np.float32)).tolist() == [0.0, 1.0, 0.5]
