@@ -25,6 +25,7 @@ from gymnasium.vector import AsyncVectorEnv
 
 import dreamenv
 from dreamenv.dream import Dream
+from dreamenv.dream.one_step import DYNAMO
 from dreamenv.models.world_model import Noise
 from dreamenv.packages import Package, load_package
 from dreamenv.preprocess import build_env
@@ -53,7 +54,7 @@ def bare(package: Package, rows: int, compiled: bool) -> Case:
 
     def run() -> None:
         nonlocal state
-        with torch.inference_mode(), torch._dynamo.config.patch(allow_rnn=True):
+        with torch.inference_mode(), torch._dynamo.config.patch(DYNAMO):
             state = step(state, actions, temperature, noise).state
 
     return run

@@ -131,6 +131,8 @@ def _algorithm(algo: str, env: VecEnv, settings: Settings, seed: int) -> BaseAlg
     if (last := chosen.pop("final_learning_rate", None)) is not None:
         first = chosen.get("learning_rate", 3e-4)
         chosen["learning_rate"] = _Falling(first, last)
+    if {"n_steps", "batch_size"} <= set(chosen):  # few lanes give less than a batch
+        chosen["batch_size"] = min(chosen["batch_size"], chosen["n_steps"] * env.num_envs)
     kind = "MlpPolicy" if len(env.observation_space.shape or ()) == 1 else "CnnPolicy"
     try:
         made: BaseAlgorithm = getattr(stable_baselines3, names[algo])(

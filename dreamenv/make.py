@@ -124,6 +124,10 @@ def make_env(
     return DreamEnv(dream_source(model, **knobs), render_mode)
 
 
+# Read by gym.make, which then wraps an env for render_mode="human" or "rgb_array_list".
+make_env.metadata = DreamEnv.metadata  # type: ignore[attr-defined]
+
+
 def make_vector_env(
     model: str | Path | None = None,
     num_envs: int = 1,

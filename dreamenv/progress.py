@@ -22,7 +22,7 @@ def silent(stage: str, done: int, total: int, figures: Mapping[str, float] | Non
 
 
 class LogLines:
-    """One line at most every ``every`` seconds, for logs and pipes."""
+    """On standard error, one line at most every ``every`` seconds, for logs and pipes."""
 
     def __init__(self, every: float = 10.0) -> None:
         self.every = every
@@ -37,7 +37,8 @@ class LogLines:
         self._last[stage] = now
         shown = "  ".join(f"{name} {value:.4g}" for name, value in (figures or {}).items())
         clock = time.strftime("%H:%M:%S")
-        print(f"{clock}  {stage}  {done:,}/{total:,}  {shown}".rstrip(), flush=True)
+        line = f"{clock}  {stage}  {done:,}/{total:,}  {shown}".rstrip()
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

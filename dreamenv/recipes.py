@@ -63,12 +63,14 @@ def load_recipe(source: str | Path) -> Recipe:
     """The recipe of a real env id, or of a JSON file; the defaults for an id that has none.
 
     Raises:
-        DataError: a file that does not say what a recipe says.
+        DataError: no such file, or one that does not say what a recipe says.
     """
     path = FOLDER / f"{source}.json"
     if not path.is_file():
         path = Path(source)
         if not path.is_file():
+            if path.suffix == ".json":
+                raise DataError(f"{path}: expected a recipe, a JSON file; found none")
             return Recipe()
     try:
         return Recipe.model_validate_json(path.read_bytes())

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Unpack
 
 from dreamenv.make import DreamKnobs, dream_source
 
-try:
-    from dreamenv_client import sb3 as face
-except ImportError as error:
-    raise ImportError(
-        'dreamenv.sb3 needs Stable-Baselines3: pip install "dreamenv[sb3]"'
-    ) from error
+if find_spec("stable_baselines3") is None:
+    raise ImportError('dreamenv.sb3 needs Stable-Baselines3: pip install "dreamenv[sb3]"')
+from dreamenv_client import sb3 as face
 
 
 class DreamVecEnv(face.DreamVecEnv):

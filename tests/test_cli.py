@@ -21,7 +21,7 @@ from dreamenv.packages import load_config
 from dreamenv.sources import shipped
 
 COMMANDS = ["list", "info", "learn", "evaluate", "audit"]
-COMMANDS += ["collect", "train", "loop", "verify", "push", "pull"]
+COMMANDS += ["collect", "train", "loop", "import", "export", "verify", "push", "pull"]
 PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
 
 
@@ -172,7 +172,7 @@ def test_from_a_real_env_to_an_audit(short, tmp_path, monkeypatch):
     assert "a whole package" in run("verify", "car")
     said = run("audit", "car", "--episodes", 2, "--quick", "--workers", 1, "--out", "gap")
     assert (tmp_path / "gap" / "index.html").exists()
-    assert json.loads((tmp_path / "gap" / "audit.json").read_text())["verdict"]["word"] in said
+    assert json.loads((tmp_path / "gap" / "audit.json").read_text())["verdict"]["sentence"] in said
 
 
 def test_shell_completion():

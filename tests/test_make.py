@@ -178,3 +178,12 @@ except ImportError as error:
     print(error)
 """
     assert 'pip install "dreamenv[sb3]"' in run(code, tiny_package)
+
+
+def test_gym_collects_frames_as_of_any_env(tiny_package):
+    """It wraps an env for it, if the id's maker says what the env can render."""
+    env = gym.make("Dream-v0", model=str(tiny_package), render_mode="rgb_array_list")
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    assert len(env.render()) == 2
+    env.close()

@@ -33,6 +33,11 @@ def test_an_env_without_a_recipe_has_the_defaults():
     assert load_recipe("../no/such/file") == Recipe() == Recipe.model_validate({})
 
 
+def test_a_file_that_is_not_there_is_no_recipe(tmp_path):
+    with pytest.raises(DataError, match=r"mine\.json: expected a recipe"):
+        load_recipe(tmp_path / "mine.json")
+
+
 def test_a_recipe_from_a_file(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"next": {"episodes": 20, "noise": 0.1}, "vae_steps": [5]}))
@@ -102,7 +107,7 @@ def test_log_lines_are_few_but_the_last_is_shown(capsys, monkeypatch):
         report("learn", done, 30, {"steps/s": 1234.567})
         report("other", done, 1000)
         now[0] += 1.0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     learn = [line.split("  ", 1)[1] for line in lines if "learn" in line]
     assert learn == [f"learn  {n}/30  steps/s 1235" for n in (1, 11, 21, 30)]
     assert [line.split("  ", 2)[2] for line in lines if "other" in line] == [

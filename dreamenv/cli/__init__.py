@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dreamenv.cli import make, share, use
+from dreamenv.cli import convert, make, share, use
 from dreamenv.cli.door import Door
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 use.add_to(app)
 make.add_to(app)
+convert.add_to(app)
 share.add_to(app)
 
 

@@ -154,8 +154,6 @@ def loop(
     from dreamenv.real_specs import load_real_spec
     from dreamenv.recipes import load_recipe
 
-    if recipe is not None and not Path(recipe).is_file():
-        raise ValueError(f"recipe: expected a JSON file, found none at {recipe}")
     config = LoopConfig(
         real=load_real_spec(env),
         out=out,

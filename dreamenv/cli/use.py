@@ -187,8 +187,8 @@ def audit(
             workers=workers,
             progress=progress,
         )
-    typer.echo(f"{report.verdict.word}: {report.verdict.sentence}")
-    for check in report.checks:
+    typer.echo(report.verdict.sentence)
+    for check in report.checks[1:]:  # the first is the verdict
         mark = {True: "passed", False: "FAILED", None: "cannot tell"}[check.passed]
         typer.echo(f"  {mark:11} {check.name}: {check.measured} (expected {check.expected})")
     typer.echo(f"{out / 'index.html'}")

@@ -17,6 +17,9 @@ from dreamenv.packages import Package
 
 STATE = "state."
 """Prefix of the model's state in a batch."""
+DYNAMO = {"allow_rnn": True, "recompile_limit": 256}
+"""Families that read nn.LSTM's weights (and never run it) are refused otherwise; and a process that
+compiles many models would be left uncompiled ones beyond the eighth."""
 POOL = 64
 """Rows of a :func:`sample_batch`."""
 
@@ -110,9 +113,8 @@ def compiled_function(function: RowFunction, device: torch.device) -> RowFunctio
         if length > 1:  # a length of one is always compiled by itself
             for rows in batch.values():
                 torch._dynamo.mark_dynamic(rows, 0)
-        # Families that read nn.LSTM's weights (and never run it) are refused otherwise. What torch
-        # deprecates within itself is not the user's to mend.
-        with torch._dynamo.config.patch(allow_rnn=True), warnings.catch_warnings():
+        # What torch deprecates within itself is not the user's to mend.
+        with torch._dynamo.config.patch(DYNAMO), warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
             result = compiled(batch)
         lengths.add(length)

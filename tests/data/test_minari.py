@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from frames_env import frames_spec
 from minari.dataset.minari_storage import MinariStorage
+from typer.testing import CliRunner
 
+from dreamenv.cli import app
 from dreamenv.config import Crop, RescaleAction
 from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.minari import export_minari, import_minari
@@ -48,6 +50,21 @@ def test_a_round_trip_loses_nothing(tmp_path, discrete):
             assert np.array_equal(getattr(a, name), getattr(b, name)), name
         for name in ("terminated", "truncated", "seed", "policy", "real_steps"):
             assert getattr(a, name) == getattr(b, name), name
+
+
+def test_by_the_command_line_there_and_back(tmp_path):
+    ours = collected(tmp_path / "ours")
+    commands = [
+        ["export", "minari", str(tmp_path / "ours"), "frames/mine-v0"],
+        ["import", "minari", "frames/mine-v0", "--out", str(tmp_path / "back")],
+    ]
+    for command in commands:
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, result.output
+    back = Rollouts.open(tmp_path / "back")
+    assert f"{back.real_steps:,} real frames" in result.stdout
+    assert [e.seed for e in back.episodes] == [e.seed for e in ours.episodes]
+    assert CliRunner().invoke(app, ["export", "tfds", "x", "y"]).exit_code == 2
 
 
 def test_minari_itself_reads_what_was_exported(tmp_path):
