@@ -45,8 +45,8 @@ def make_real(
         render_mode: ``"rgb_array"`` renders the real env's own picture (CarRacing: uint8
             ``[400, 600, 3]``), larger than the frame that the model sees; None renders nothing.
         raw: with ``obs="pixels"``, show the real frame instead of its reconstruction.
-        sample: draw latents from the posterior instead of taking its mean; repeatable under the
-            seed given to ``reset``.
+        sample: from the second frame on, draw latents from the posterior instead of taking its
+            mean; repeatable under the seed given to ``reset``.
         device: where the model runs.
 
     Raises:

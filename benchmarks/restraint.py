@@ -1,0 +1,148 @@
+"""What keeps a policy from exploiting its dream: the same learner under one restraint or another.
+
+    python benchmarks/restraint.py --work DIR --out docs/figures/restraint.json [--data DATA ...]
+
+Each variant's policies learn from scratch by the package's own recipe, but for what the variant
+changes, and are scored in the dream they learnt in and on the real env; the tracks are others than
+those of ``transfer.py``. Variants that fit a model of their own need the ``--data`` that the
+package was made from, and keep its VAE. Killed, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from dreamenv.card import card
+from dreamenv.evaluate import evaluate
+from dreamenv.learn import learn
+from dreamenv.packages import Package, load_package, save_package
+from dreamenv.progress import LogLines
+from dreamenv.sources import resolve
+from dreamenv.training.mdnrnn import RNNConfig
+from dreamenv.training.train import TrainConfig, train_mdnrnn
+from dreamenv.training.vae import VAEConfig
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the package as shipped."""
+
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    """Of the dream while learning, and while scored in the dream."""
+    dream: Mapping[str, Any] = field(default_factory=dict)
+    """Sizes changed in the config alone: the weights stay."""
+    fit: Mapping[str, Any] | None = None
+    """Sizes to fit an MDN-RNN of its own with."""
+
+
+VARIANTS = {
+    "as shipped": Variant(),
+    "no dropout in the dream": Variant(dream={"dropout": 0.0}),
+    "fitted without dropout": Variant(fit={"dropout": 0.0}),
+    "fitted again": Variant(fit={}),
+    "temperature 0.5": Variant({"temperature": 0.5}),
+    "temperature 1.15": Variant({"temperature": 1.15}),
+    "temperature 1.3": Variant({"temperature": 1.3}),
+    "temperature 0.75 to 1.25": Variant({"temperature": [0.75, 1.25]}),
+    "whole laps": Variant({"starts": "first", "horizon": 250}),
+}
+SCORED: tuple[Literal["dream", "real"], ...] = ("dream", "real")
+
+
+def package_of(
+    variant: Variant, folder: Path, package: Package, data: list[Path], steps: int
+) -> Path:
+    """The folder of the package that a variant's policies dream in."""
+    if variant.fit is not None:
+        if not data:
+            raise SystemExit("--data: expected the rollouts behind the package, to fit it again")
+        config = TrainConfig(
+            name=folder.name,
+            vae=VAEConfig(steps=0),
+            rnn=RNNConfig(steps=steps),
+            sizes={n: v for n, v in package.config.sizes.items() if n in ("vae_base", "dropout")}
+            | dict(variant.fit),
+            learn=package.config.learn.model_dump(exclude_defaults=True),
+            defaults={"horizon": package.config.defaults.horizon},
+        )
+        if not folder.exists():
+            train_mdnrnn(data, folder, config, initial=package, progress=LogLines(30))
+    elif not folder.exists():
+        sizes = {**package.config.sizes, **variant.dream}
+        named = package.config.model_copy(update={"sizes": sizes})
+        save_package(replace(package, config=named, path=None), folder, card(named))
+    return folder
+
+
+def scores(
+    name: str, variant: Variant, seed: int, dream: Path, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """One policy's returns in its dream and on the real env."""
+    knobs = dict(variant.knobs)
+    place = arguments.work / name.replace(" ", "-") / str(seed)
+    policy = place / "policy.zip"
+    if not policy.exists():
+        learn(
+            dream,
+            out=policy,
+            seed=seed,
+            timesteps=arguments.timesteps,
+            knobs=knobs,
+            progress=LogLines(30),
+        )
+    result: dict[str, Any] = {"seed": seed}
+    for on in SCORED:
+        done = place / f"{on}.json"
+        if not done.exists():
+            scored = evaluate(
+                policy,
+                dream,
+                on=on,
+                episodes=arguments.episodes,
+                seed=arguments.tracks + seed,
+                # Always from the start and over the whole lap, whatever was learnt from.
+                knobs={n: v for n, v in knobs.items() if n == "temperature"}
+                if on == "dream"
+                else None,
+            )
+            done.write_text(json.dumps(scored.to_json()))
+        result[on] = json.loads(done.read_text())
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dream", default="Dream-CarRacing-v0")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--data", nargs="+", type=Path, default=[])
+    parser.add_argument("--rnn-steps", type=int, default=3000, help="of variants that fit")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--tracks", type=int, default=500, help="first seed of the evaluation")
+    parser.add_argument("--timesteps", type=int)
+    parser.add_argument("--work", type=Path, required=True, help="keeps packages and policies")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    package = load_package(resolve(arguments.dream))
+    result: dict[str, Any] = {"dream": arguments.dream, "episodes": arguments.episodes}
+    table: dict[str, Any] = {}
+    for name in arguments.variants:
+        variant = VARIANTS[name]
+        folder = arguments.work / name.replace(" ", "-") / "package"
+        dream = package_of(variant, folder, package, arguments.data, arguments.rnn_steps)
+        rows = [scores(name, variant, seed, dream, arguments) for seed in range(arguments.seeds)]
+        means = {on: [round(row[on]["mean"], 1) for row in rows] for on in SCORED}
+        table[name] = {on: statistics.mean(means[on]) for on in SCORED} | {"seeds": means}
+        print(f"{name}: dream {means['dream']}, real {means['real']}", flush=True)
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(result | {"variants": table}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
