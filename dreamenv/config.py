@@ -28,6 +28,22 @@ class ActionRepeat(Strict):
     times: Annotated[int, Field(ge=1, le=64)]
 
 
+class Pick(Strict):
+    """Of a dictionary of observations, the frame under ``key``; comes before crops and resizes."""
+
+    name: Literal["pick"] = "pick"
+    key: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class HoldLastFrame(Strict):
+    """Where an episode terminates, show the frame before: for envs that show nothing then.
+
+    Models of such an env learn endings from what led to them, not from what followed.
+    """
+
+    name: Literal["hold_last_frame"] = "hold_last_frame"
+
+
 class Crop(Strict):
     """Keep rows ``top:bottom`` and columns ``left:right`` of a frame, in pixels."""
 
@@ -55,7 +71,7 @@ class RescaleAction(Strict):
 
 
 PreprocessStep = Annotated[
-    ActionRepeat | Crop | Resize | RescaleAction, Field(discriminator="name")
+    ActionRepeat | Pick | HoldLastFrame | Crop | Resize | RescaleAction, Field(discriminator="name")
 ]
 
 
@@ -68,6 +84,11 @@ class RealSpec(Strict):
     preprocessing: Annotated[list[PreprocessStep], Field(max_length=32)] = []
     max_episode_steps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Limit in decisions, after preprocessing; None leaves the env's own."""
+
+    @property
+    def shows_endings(self) -> bool:
+        """Whether the frame after an episode's last decision is a true one."""
+        return not any(isinstance(step, HoldLastFrame) for step in self.preprocessing)
 
     @property
     def frames_per_step(self) -> int:
@@ -121,13 +142,13 @@ class DreamDefaults(Strict):
 class LearnDefaults(Strict):
     """What ``dreamenv learn`` uses unless told otherwise, so that the one line transfers."""
 
-    algo: Literal["ppo", "a2c", "sac", "td3", "dqn"] = "ppo"
+    algo: Literal["ppo", "a2c", "sac", "td3", "dqn", "cma"] = "ppo"
     timesteps: Annotated[int, Field(ge=1, le=10**10)] = 1_000_000
     num_envs: Annotated[int, Field(ge=1, le=65_536)] = 256
     dream: dict[str, str | int | float | list[float]] = {}
     """Keyword arguments of the dream that the learner trains in (horizon, starts, …)."""
     hyperparameters: dict[str, str | int | float | bool | list[int]] = {}
-    """Keyword arguments of the SB3 algorithm."""
+    """Keyword arguments of the SB3 algorithm, or of CMA-ES."""
 
 
 class PackageConfig(Strict):

@@ -1,4 +1,4 @@
-"""``dreamenv learn``: train a Stable-Baselines3 policy in a dream."""
+"""``dreamenv learn``: train a policy in a dream, by Stable-Baselines3 or by CMA-ES."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def learn(
     Args:
         dream: folder, shipped id or hub id of a package.
         out: the policy's file; ``.zip`` is appended if missing, and it appears only when whole.
-        algo: ``"ppo"``, ``"a2c"``, ``"sac"``, ``"td3"`` or ``"dqn"``.
+        algo: ``"ppo"``, ``"a2c"``, ``"sac"``, ``"td3"`` or ``"dqn"``; or ``"cma"``, a linear
+            controller by CMA-ES (:class:`dreamenv.cma_es.CMAConfig` has its hyperparameters),
+            saved as a PPO without a hidden layer.
         timesteps: decisions in the dream, all lanes together.
         knobs: of the dream (``temperature``, ``horizon``, ``starts`` …), over the package's.
         hyperparameters: of the algorithm, over the package's.
@@ -87,7 +89,7 @@ def learn(
         ValueError: an unknown algorithm or hyperparameter, an algorithm that cannot take the
             dream's actions, a bad knob, or fewer than one decision or lane.
         PackageError: no such package.
-        ImportError: Stable-Baselines3 is missing.
+        ImportError: Stable-Baselines3 is missing, or the library ``cma``.
     """
     try:
         from stable_baselines3.common.vec_env import VecMonitor
@@ -105,6 +107,8 @@ def learn(
     if steps < 1:
         raise ValueError(f"timesteps: expected at least 1, got {steps}")
     chosen: dict[str, Any] = {"device": device, **recipe.dream, **(knobs or {})}
+    if algo == "cma":
+        return _evolve(dream, Path(out), steps, seed, chosen, settings, progress)
     lanes = DreamVecEnv(dream, num_envs=recipe.num_envs if num_envs is None else num_envs, **chosen)
     horizon = int(chosen.get("horizon") or config.defaults.horizon)
     env = VecMonitor(lanes)
@@ -120,12 +124,37 @@ def learn(
     return Learned(path, int(model.num_timesteps), seconds, watch.curve)
 
 
+def _evolve(
+    dream: str | Path,
+    out: Path,
+    timesteps: int,
+    seed: int,
+    knobs: dict[str, Any],
+    settings: Settings,
+    progress: Progress,
+) -> Learned:
+    from dreamenv.cma_es import CMAConfig, as_policy, evolve
+
+    unknown = sorted(set(settings) - set(CMAConfig.__dataclass_fields__))
+    if unknown:
+        raise ValueError(
+            f"cma: unknown {unknown}; expected some of {list(CMAConfig.__dataclass_fields__)}"
+        )
+    began = time.monotonic()
+    evolved = evolve(
+        dream, CMAConfig(**settings), timesteps=timesteps, seed=seed, knobs=knobs, progress=progress
+    )
+    path = _save(as_policy(evolved.parameters, dream, knobs), out)
+    return Learned(path, evolved.timesteps, time.monotonic() - began, evolved.curve)
+
+
 def _algorithm(algo: str, env: VecEnv, settings: Settings, seed: int) -> BaseAlgorithm:
     import stable_baselines3
 
     names = {name.lower(): name for name in ("PPO", "A2C", "SAC", "TD3", "DQN")}
     if algo not in names:
-        raise ValueError(f"algo: expected one of {', '.join(sorted(names))}, got {algo!r}")
+        known = ", ".join(sorted([*names, "cma"]))
+        raise ValueError(f"algo: expected one of {known}, got {algo!r}")
     chosen = dict(settings)
     policy = {k: chosen.pop(k) for k in ("net_arch", "log_std_init") if k in chosen}
     if (last := chosen.pop("final_learning_rate", None)) is not None:

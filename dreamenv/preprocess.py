@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import warnings
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from dreamenv.action_repeat import ActionRepeat
-from dreamenv.config import Crop, RealSpec, RescaleAction, Resize
+from dreamenv.config import Crop, Pick, RealSpec, RescaleAction, Resize
 from dreamenv.errors import DataError
+
+KNOWN = {
+    "CarRacing": ("carracing", None),
+    "Vizdoom": ("doom", "vizdoom.gymnasium_wrapper"),
+}
+"""By how an env id begins: the extra that brings it, and the module that registers it. The only
+modules that a declared env can make import."""
 
 
 def build_env(spec: RealSpec, render_mode: str | None = None) -> gym.Env[Any, Any]:
@@ -42,12 +50,18 @@ def build_env(spec: RealSpec, render_mode: str | None = None) -> gym.Env[Any, An
 
 
 def _make(spec: RealSpec, render_mode: str | None) -> gym.Env[Any, Any]:
+    extra, module = next(
+        (known for name, known in KNOWN.items() if spec.env_id.startswith(name)), (None, None)
+    )
+    fix = f'pip install "dreamenv[{extra}]"' if extra else "install the env's own packages"
     # -1 takes the env's own limit off: the spec's, in decisions, stands in its place.
     limit = None if spec.max_episode_steps is None else -1
     try:
         with warnings.catch_warnings():
             # Box2D warns so while its C code is imported, and crashes where warnings are errors.
             warnings.filterwarnings("ignore", "builtin type .* has no __module__ attribute")
+            if module is not None:
+                importlib.import_module(module)
             return gym.make(
                 spec.env_id,
                 max_episode_steps=limit,
@@ -55,25 +69,37 @@ def _make(spec: RealSpec, render_mode: str | None) -> gym.Env[Any, Any]:
                 render_mode=render_mode,
                 **spec.kwargs,
             )
-    except gym.error.DependencyNotInstalled as error:
-        extra = "carracing" if spec.env_id.startswith("CarRacing") else None
-        fix = f'pip install "dreamenv[{extra}]"' if extra else "install the env's own packages"
+    except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise ImportError(f"{spec.env_id}: {error}; fix: {fix}") from error
     except gym.error.UnregisteredEnv as error:
         raise DataError(f"real env {spec.env_id!r}: expected a registered id; {error}") from error
 
 
-class FrameView(gym.ObservationWrapper[Any, Any, Any]):
-    """Shows an env's uint8 frames cropped and resized."""
+class FrameView(gym.Wrapper[Any, Any, Any, Any]):
+    """Shows an env's uint8 frames picked, cropped and resized."""
 
     def __init__(self, env: gym.Env[Any, Any], spec: RealSpec) -> None:
         super().__init__(env)
         self._steps = FrameSteps(spec, env.observation_space)
+        self._shows_endings = spec.shows_endings
         self.observation_space = gym.spaces.Box(0, 255, self._steps.shape, np.uint8)
 
-    def observation(self, observation: Any) -> NDArray[np.uint8]:
-        """The frame after crop and resize; a fresh array."""
-        return self._steps(observation)
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Begin an episode; frames are fresh arrays."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._frame = self._steps(observation)
+        return self._frame, info
+
+    def step(
+        self, action: Any
+    ) -> tuple[NDArray[np.uint8], SupportsFloat, bool, bool, dict[str, Any]]:
+        """One decision."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        held = terminated and not self._shows_endings
+        self._frame = self._frame.copy() if held else self._steps(observation)
+        return self._frame, reward, terminated, truncated, info
 
 
 class FrameSteps:
@@ -85,10 +111,17 @@ class FrameSteps:
         Raises:
             DataError: no uint8 Box space, or a step that does not fit it.
         """
+        self._key = next((s.key for s in spec.preprocessing if isinstance(s, Pick)), None)
+        if self._key is not None:
+            if not isinstance(space, gym.spaces.Dict) or self._key not in space.spaces:
+                raise DataError(
+                    f"pick: expected a Dict of observations with {self._key!r}, got {space}"
+                )
+            space = space[self._key]
         if not isinstance(space, gym.spaces.Box) or space.dtype != np.uint8:
             raise DataError(
-                f"{spec.env_id}: expected uint8 frames (a Box space), got {space}; "
-                "only envs that show images can be modelled"
+                f"{spec.env_id}: expected uint8 frames (a Box space), got {space}; only envs that "
+                "show images can be modelled; a pick step takes them out of a Dict"
             )
         self._steps: list[Crop | AreaResize] = []
         shape = tuple(space.shape)
@@ -109,8 +142,9 @@ class FrameSteps:
         self.shape = shape
         """Of a frame after all steps."""
 
-    def __call__(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The frame after all steps; a fresh array."""
+    def __call__(self, observation: Any) -> NDArray[np.uint8]:
+        """An observation's frame after all steps; a fresh array."""
+        frame: NDArray[np.uint8] = observation if self._key is None else observation[self._key]
         for step in self._steps:
             if isinstance(step, Crop):
                 frame = frame[step.top : step.bottom, step.left : step.right]

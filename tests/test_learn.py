@@ -238,7 +238,7 @@ def test_a_policy_appears_when_it_is_whole(tiny_package, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"algo": "trpo"}, "algo: expected one of a2c, dqn, ppo, sac, td3, got 'trpo'"),
+        ({"algo": "trpo"}, "algo: expected one of a2c, cma, dqn, ppo, sac, td3, got 'trpo'"),
         ({"algo": "dqn"}, r"dqn on Box\(-1.0, 1.0, \(3,\), float32\): .*Discrete"),
         ({"hyperparameters": {"gama": 0.9}}, "ppo on Box.*gama"),
         ({"timesteps": 0}, "timesteps: expected at least 1, got 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamenv.config import ActionRepeat, Crop, RealSpec, RescaleAction, Resize
+from dreamenv.config import ActionRepeat, Crop, Pick, RealSpec, RescaleAction, Resize
 from dreamenv.errors import DataError
 from dreamenv.preprocess import AreaResize, build_env
 from dreamenv.real_specs import load_real_spec
@@ -148,6 +149,33 @@ def test_the_declared_car_racing():
     env.close()
 
 
+def test_the_declared_take_cover():
+    """Against the env by itself: the same frames, but the black one that it ends with."""
+    import vizdoom.gymnasium_wrapper  # noqa: F401
+
+    env = build_env(load_real_spec("VizdoomTakeCover-v1"), render_mode="rgb_array")
+    plain = gym.make("VizdoomTakeCover-v1")
+    shrink = AreaResize((160, 320), (64, 64))
+    assert env.observation_space == gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+    assert env.action_space == gym.spaces.Discrete(3)
+    frame, _ = env.reset(seed=3)
+    assert np.array_equal(frame, shrink(plain.reset(seed=3)[0]["screen"][40:200]))
+    rng, terminated = np.random.default_rng(0), False
+    while not terminated:
+        before, action = frame, rng.integers(3)
+        frame, reward, terminated, truncated, info = env.step(action)
+        shown, *expected, _ = plain.step(action)
+        assert [reward, terminated, truncated] == expected == [1.0, terminated, False]
+        assert info["real_steps"] == 1
+        if not terminated:
+            assert np.array_equal(frame, shrink(shown["screen"][40:200]))
+    assert not shown["screen"].any()
+    assert np.array_equal(frame, before)
+    assert not np.shares_memory(frame, before)
+    env.close()
+    plain.close()
+
+
 @given(
     st.tuples(st.integers(1, 12), st.integers(1, 12)),
     st.tuples(st.integers(1, 12), st.integers(1, 12)),
@@ -228,6 +256,10 @@ def test_the_limit_counts_decisions_and_replaces_the_envs_own(shapes, limit, len
     [
         (gym.spaces.Box(-1, 1, (4,)), TWO, [], "expected uint8 frames"),
         (gym.spaces.Discrete(3), TWO, [], "expected uint8 frames"),
+        (FRAMES, TWO, [Pick(key="screen")], "expected a Dict of observations with 'screen'"),
+        (gym.spaces.Dict({"a": FRAMES}), TWO, [Pick(key="b")], "expected a Dict .* with 'b'"),
+        (gym.spaces.Dict({"a": TWO}), TWO, [Pick(key="a")], "expected uint8 frames"),
+        (gym.spaces.Dict({"a": FRAMES}), TWO, [], "a pick step takes them out of a Dict"),
         (FRAMES, gym.spaces.MultiDiscrete([2, 2]), [], "expected Discrete or one-dimensional"),
         (FRAMES, gym.spaces.Discrete(3, start=1), [], "expected a plain Discrete"),
         (FRAMES, gym.spaces.Box(-np.inf, np.inf, (2,)), [], "expected finite low < high"),
@@ -247,6 +279,12 @@ def test_what_does_not_fit_is_refused(shapes, observation, action, steps, messag
 def test_an_unknown_env_is_named():
     with pytest.raises(DataError, match=r"NoSuchEnv-v0.*expected a registered id"):
         build_env(RealSpec(env_id="NoSuchEnv-v0"))
+
+
+def test_a_missing_engine_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vizdoom.gymnasium_wrapper", None)
+    with pytest.raises(ImportError, match=r'pip install "dreamenv\[doom\]"'):
+        build_env(load_real_spec("VizdoomTakeCover-v1"))
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):

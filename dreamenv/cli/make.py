@@ -131,7 +131,7 @@ def loop(
         str, typer.Option(metavar="mdnrnn", help="The family of world model.")
     ] = "mdnrnn",
     algo: Annotated[
-        str, typer.Option(help="Who learns in the dream: ppo, a2c, sac, td3, dqn.")
+        str, typer.Option(help="Who learns in the dream: ppo, a2c, sac, td3, dqn, cma.")
     ] = "ppo",
     recipe: Annotated[
         str | None,

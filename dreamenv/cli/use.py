@@ -76,7 +76,7 @@ def learn(
     dream: Dream,
     out: Annotated[Path, typer.Option(metavar="POLICY.zip", help="The policy's file.")],
     algo: Annotated[
-        str | None, typer.Option(help="ppo, a2c, sac, td3 or dqn; the dream's own by default.")
+        str | None, typer.Option(help="ppo, a2c, sac, td3, dqn or cma; the dream's own by default.")
     ] = None,
     timesteps: Annotated[
         int | None, typer.Option(min=1, help="Decisions in the dream; its own by default.")

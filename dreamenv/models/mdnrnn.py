@@ -38,6 +38,9 @@ class MDNRNNSizes:
     head: int = 128
     """Hidden width of the reward and termination head."""
     reward_bins: int = 63
+    judges_next: int = 1
+    """1 if reward and termination are read from the next latent too; 0, from the LSTM alone, where
+    the env shows no true frame of an ending."""
     latent_bound: float = 8.0
     dropout: float = 0.0
     """Share of LSTM outputs hidden from the heads while training and, with a mask that stays for
@@ -51,8 +54,9 @@ class MDNRNNSizes:
             least = 2 if name == "reward_bins" else 1
             if isinstance(value, bool) or value != int(value) or not least <= value <= most:
                 raise ValueError(f"{name}: expected a whole number {least} to {most}, got {value}")
-        if self.discrete not in (0, 1):
-            raise ValueError(f"discrete: expected 0 or 1, got {self.discrete}")
+        for name in ("discrete", "judges_next"):
+            if getattr(self, name) not in (0, 1):
+                raise ValueError(f"{name}: expected 0 or 1, got {getattr(self, name)}")
         if not 0.0 <= self.dropout < 0.9:
             raise ValueError(f"dropout: expected 0 ≤ dropout < 0.9, got {self.dropout}")
         if not 0.0 < self.latent_bound <= 1000.0:
@@ -81,7 +85,7 @@ class MDNRNN(nn.Module):
         self.lstm = nn.LSTM(sizes.latent + sizes.action, sizes.hidden, batch_first=True)
         self.mixture = nn.Linear(sizes.hidden, 3 * sizes.mixtures * sizes.latent)
         self.outcome = nn.Sequential(
-            nn.Linear(sizes.hidden + sizes.latent, sizes.head),
+            nn.Linear(sizes.hidden + sizes.judges_next * sizes.latent, sizes.head),
             nn.SiLU(),
             nn.Linear(sizes.head, sizes.reward_bins + 1),
         )
@@ -135,7 +139,8 @@ class MDNRNN(nn.Module):
 
     def judge(self, seen: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Reward logits ``[..., bins]`` and termination logit ``[...]`` of having come to ``z``."""
-        outcome = self.outcome(torch.cat([seen, z], dim=-1))
+        read = torch.cat([seen, z], dim=-1) if self.sizes.judges_next else seen
+        outcome = self.outcome(read)
         return outcome[..., :-1], outcome[..., -1]
 
     def embed(self, action: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ def _objective(
     count = window.mask.sum()
     following = window.z[:, 1:]
     mixture = Mixture.split(model.mixture(output), model.sizes.mixtures)
-    nll = -(mixture.log_prob(following).sum(-1) * window.mask).sum() / count
+    nll = -(mixture.log_prob(following).sum(-1) * window.shown).sum() / window.shown.sum()
     reward_logits, termination_logit = model.judge(output, following)
     target = two_hot(window.rewards, model.reward_bins)
     reward = -((target * reward_logits.log_softmax(-1)).sum(-1) * window.mask).sum() / count

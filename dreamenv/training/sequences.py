@@ -28,12 +28,16 @@ class RealSequence:
     rewards: Tensor
     """float32 ``[T]``."""
     terminated: bool
+    shows_ending: bool = True
+    """Whether the last frame of an episode that terminated is a true one."""
 
     def __len__(self) -> int:
         return len(self.rewards)
 
 
-def encode(vae: VAE, episodes: Sequence[Episode], progress: Progress) -> list[RealSequence]:
+def encode(
+    vae: VAE, episodes: Sequence[Episode], progress: Progress, shows_endings: bool = True
+) -> list[RealSequence]:
     """Encode whole episodes, one at a time."""
     encoded = []
     for i, episode in enumerate(episodes):
@@ -45,6 +49,7 @@ def encode(vae: VAE, episodes: Sequence[Episode], progress: Progress) -> list[Re
                 torch.from_numpy(np.array(episode.actions)),
                 torch.from_numpy(np.array(episode.rewards, dtype=np.float32)),
                 bool(episode.terminated),
+                shows_endings,
             )
         )
         progress("encode", i + 1, len(episodes))
@@ -64,6 +69,8 @@ class Window:
     """float32 ``[batch, length]``, 1 on the decision that ended the episode."""
     mask: Tensor
     """float32 ``[batch, length]``, 0 past the end."""
+    shown: Tensor
+    """float32 ``[batch, length]``, the mask, but 0 where no true frame followed the decision."""
     fresh: Tensor
     """bool ``[batch]``: the window begins an episode or a stream, so its LSTM state is zero."""
 
@@ -90,6 +97,9 @@ class Windows:
         self.terminated = torch.zeros(len(self.rewards))
         ended = torch.tensor([s.terminated for s in sequences])
         self.terminated[(self.first + self.lengths - 1)[ended]] = 1.0
+        self.shown = torch.ones(len(self.rewards))
+        hidden = torch.tensor([s.terminated and not s.shows_ending for s in sequences])
+        self.shown[(self.first + self.lengths - 1)[hidden]] = 0.0
         self.episode = torch.full((batch,), -1, dtype=torch.int64)
         self.position = torch.zeros(batch, dtype=torch.int64)
 
@@ -114,11 +124,13 @@ class Windows:
         noise = torch.empty(*index.shape, self.mean.shape[1]).normal_(generator=generator)
         self.episode, self.position = episode, position + self.length
         here = index[:, :-1]
+        mask = (steps[:, :-1] < last).to(torch.float32)
         return Window(
             z=self.mean[index] + self.spread[index] * noise,
             actions=self.actions[here],
             rewards=self.rewards[here],
             terminated=self.terminated[here],
-            mask=(steps[:, :-1] < last).to(torch.float32),
+            mask=mask,
+            shown=mask * self.shown[here],
             fresh=fresh,
         )

@@ -97,10 +97,11 @@ def train_mdnrnn(
             folder=folder,
             progress=progress,
         )
-    sequences = encode(model.vae, training, progress)
+    shows_endings = rollouts.real.shows_endings
+    sequences = encode(model.vae, training, progress, shows_endings)
     fit_reward_bins(model, sequences, keep=initial is not None)
     fit_mdnrnn(model, sequences, config.rnn, seed=config.seed, folder=folder, progress=progress)
-    unseen = encode(model.vae, held_out, silent)
+    unseen = encode(model.vae, held_out, silent, shows_endings)
     measured, threshold = _measure(model, unseen)
     never_ends = not any(e.terminated for e in episodes)
     knobs = {"threshold": threshold} | ({"termination": "none"} if never_ends else {})
@@ -175,7 +176,7 @@ def _sizes(rollouts: Rollouts, chosen: dict[str, Any]) -> MDNRNNSizes:
         channels=shape[2],
         action=action.n if isinstance(action, DiscreteAction) else action.size,
         discrete=int(discrete),
-        **chosen,
+        **{"judges_next": int(rollouts.real.shows_endings), **chosen},
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,22 @@ def test_windows_walk_through_whole_episodes(episodes, batch, length, seed, disc
                 assert not window.fresh[stream]
                 assert (number, at) == before
             ends[stream] = (number, at + n)
+
+
+def test_an_ending_that_is_not_shown_is_no_target():
+    """Only the decision that terminated: the mask of rewards and endings keeps it."""
+    ends = [numbered(0, 3, True), numbered(1, 3, False), numbered(2, 5, True)]
+    sequences = [dataclasses.replace(s, shows_ending=False) for s in ends]
+    windows = Windows(sequences, 40, 4)
+    generator = torch.Generator().manual_seed(0)
+    hidden = 0
+    for _ in range(5):
+        window = windows.draw(generator)
+        assert torch.equal(window.shown, window.mask * (1.0 - window.terminated))
+        hidden += int(window.terminated.sum())
+    assert hidden > 10
+    window = Windows(ends, 9, 4).draw(generator)
+    assert torch.equal(window.shown, window.mask)
 
 
 def test_every_decision_weighs_the_same():
