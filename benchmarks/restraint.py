@@ -16,17 +16,16 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dreamenv.card import card
-from dreamenv.evaluate import evaluate
-from dreamenv.learn import learn
 from dreamenv.packages import Package, load_package, save_package
 from dreamenv.progress import LogLines
 from dreamenv.sources import resolve
 from dreamenv.training.mdnrnn import RNNConfig
 from dreamenv.training.train import TrainConfig, train_mdnrnn
 from dreamenv.training.vae import VAEConfig
+from dreamenv.trial import TrialConfig, run_trial
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,6 @@ VARIANTS = {
     "temperature 0.75 to 1.25": Variant({"temperature": [0.75, 1.25]}),
     "whole laps": Variant({"starts": "first", "horizon": 250}),
 }
-SCORED: tuple[Literal["dream", "real"], ...] = ("dream", "real")
 
 
 def package_of(
@@ -80,42 +78,6 @@ def package_of(
     return folder
 
 
-def scores(
-    name: str, variant: Variant, seed: int, dream: Path, arguments: argparse.Namespace
-) -> dict[str, Any]:
-    """One policy's returns in its dream and on the real env."""
-    knobs = dict(variant.knobs)
-    place = arguments.work / name.replace(" ", "-") / str(seed)
-    policy = place / "policy.zip"
-    if not policy.exists():
-        learn(
-            dream,
-            out=policy,
-            seed=seed,
-            timesteps=arguments.timesteps,
-            knobs=knobs,
-            progress=LogLines(30),
-        )
-    result: dict[str, Any] = {"seed": seed}
-    for on in SCORED:
-        done = place / f"{on}.json"
-        if not done.exists():
-            scored = evaluate(
-                policy,
-                dream,
-                on=on,
-                episodes=arguments.episodes,
-                seed=arguments.tracks + seed,
-                # Always from the start and over the whole lap, whatever was learnt from.
-                knobs={n: v for n, v in knobs.items() if n == "temperature"}
-                if on == "dream"
-                else None,
-            )
-            done.write_text(json.dumps(scored.to_json()))
-        result[on] = json.loads(done.read_text())
-    return result
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dream", default="Dream-CarRacing-v0")
@@ -136,10 +98,26 @@ def main() -> None:
         variant = VARIANTS[name]
         folder = arguments.work / name.replace(" ", "-") / "package"
         dream = package_of(variant, folder, package, arguments.data, arguments.rnn_steps)
-        rows = [scores(name, variant, seed, dream, arguments) for seed in range(arguments.seeds)]
-        means = {on: [round(row[on]["mean"], 1) for row in rows] for on in SCORED}
-        table[name] = {on: statistics.mean(means[on]) for on in SCORED} | {"seeds": means}
-        print(f"{name}: dream {means['dream']}, real {means['real']}", flush=True)
+        trials = [
+            run_trial(
+                TrialConfig(
+                    dream=str(dream),
+                    seed=seed,
+                    knobs=variant.knobs,
+                    timesteps=arguments.timesteps,
+                    episodes=arguments.episodes,
+                    evaluation_seed=arguments.tracks + seed,
+                ),
+                folder.parent / str(seed),
+                progress=LogLines(30),
+            )
+            for seed in range(arguments.seeds)
+        ]
+        table[name] = {
+            on: statistics.mean(getattr(trial, on).mean for trial in trials)
+            for on in ("dream", "real")
+        } | {"seeds": [{"dream": t.dream.mean, "real": t.real.mean} for t in trials]}
+        print(f"{name}: {table[name]}", flush=True)
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(result | {"variants": table}, indent=1) + "\n")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dreamenv.cli import convert, make, share, use
+from dreamenv.cli import audit, convert, make, share, use
 from dreamenv.cli.door import Door
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 use.add_to(app)
+audit.add_to(app)
 make.add_to(app)
 convert.add_to(app)
 share.add_to(app)

@@ -1,4 +1,4 @@
-"""Commands that use a dream: list, info, learn, evaluate, audit."""
+"""Commands that use a dream: list, info, learn, evaluate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PANEL = "Use a dream"
 def add_to(app: typer.Typer) -> None:
     """Register this file's commands."""
     app.command("list", rich_help_panel=PANEL)(list_dreams)
-    for command in (info, learn, evaluate, audit):
+    for command in (info, learn, evaluate):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -151,44 +151,3 @@ def evaluate(
         return
     line = f"{on} return {interval(scored.mean, scored.low, scored.high)}, std {scored.std:.0f}"
     typer.echo(f"{line}, over {episodes} episodes ({scored.real_steps:,} real frames)")
-
-
-def audit(
-    dream: Dream,
-    policy: Annotated[
-        Path | None, typer.Option(metavar="POLICY.zip", help="Whose; random actions by default.")
-    ] = None,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="DATA", help="Rollouts that the model never saw; may be repeated."),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("audit"),
-    episodes: Annotated[int | None, typer.Option(help="Real episodes; 20 by default.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A look, in a minute.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that play the real env.")] = 2,
-    seed: Seed = 0,
-) -> None:
-    """Report the gap between a dream and its real env: JSON, a page, and figures.
-
-    [cyan]dreamenv audit Dream-CarRacing-v0 --policy policy.zip --out audit[/cyan]
-    """
-    from dreamenv.audit import audit as run
-    from dreamenv.progress import console
-
-    with console() as progress:
-        report = run(
-            dream,
-            policy=policy,
-            data=data or None,
-            out=out,
-            episodes=episodes,
-            seed=seed,
-            quick=quick,
-            workers=workers,
-            progress=progress,
-        )
-    typer.echo(report.verdict.sentence)
-    for check in report.checks[1:]:  # the first is the verdict
-        mark = {True: "passed", False: "FAILED", None: "cannot tell"}[check.passed]
-        typer.echo(f"  {mark:11} {check.name}: {check.measured} (expected {check.expected})")
-    typer.echo(f"{out / 'index.html'}")

@@ -1,0 +1,283 @@
+"""``dreamenv audit --sweep``: a policy for each value of a knob, scored in its dream and for real.
+
+The experiment of *World Models* (Ha & Schmidhuber 2018, table 2), for any knob of any dream.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dreamenv.audit.bootstrap import Interval, interval, mean, mean_difference
+from dreamenv.audit.plots import png, require_matplotlib
+from dreamenv.audit.verdict import Evidence, judge
+from dreamenv.claim import write_json
+from dreamenv.dream.knobs import KNOBS, check_knobs, check_starts
+from dreamenv.evaluate import evaluate
+from dreamenv.progress import Progress, silent
+from dreamenv.trial import Trial, TrialConfig, run_trial
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RANDOM_SEED = 2**19
+"""Episodes of the random policy are others than those of any trial."""
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """What is swept, and how well each point is measured."""
+
+    dream: str
+    knob: str
+    values: tuple[Any, ...]
+    """Of the knob; a temperature may be a range, ``(low, high)``."""
+    knobs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Other knobs, the same at all points."""
+    seeds: int = 3
+    """Policies a value."""
+    episodes: int = 100
+    """Of each policy, on each side."""
+    algo: str | None = None
+    timesteps: int | None = None
+    evaluation_seed: int = 0
+    """Seed s plays episodes ``evaluation_seed + s``: the same ones at all points."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of the knob."""
+
+    value: Any
+    dream: Interval
+    """Mean return over all seeds' episodes; seeds are resampled, then their episodes."""
+    real: Interval
+    dream_std: float
+    """Over episodes."""
+    real_std: float
+    seeds: list[dict[str, float]]
+    """Each policy's means."""
+    word: str
+    """As of :func:`~dreamenv.audit.verdict.judge`."""
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All points, and the random policy beside them."""
+
+    config: SweepConfig
+    points: list[Point]
+    random: Interval
+    random_std: float
+    path: Path
+
+    @property
+    def best(self) -> Point:
+        """The value whose policies score most on the real env."""
+        return max(self.points, key=lambda point: point.real.value)
+
+
+def parse_sweep(text: str) -> tuple[str, tuple[Any, ...]]:
+    """``knob=value,value,…`` as knob and values; ``low:high`` is a range of temperatures.
+
+    >>> parse_sweep("temperature=0.5,1,0.75:1.25")
+    ('temperature', (0.5, 1.0, (0.75, 1.25)))
+
+    Raises:
+        ValueError: no such knob, or a value it does not take.
+    """
+    knob, equals, listed = text.partition("=")
+    names = (*KNOBS, "starts")
+    if not equals or knob not in names or not listed:
+        raise ValueError(
+            f"sweep: expected KNOB=VALUE,… with one of {', '.join(names)}; got {text!r}"
+        )
+    values = tuple(_value(knob, item) for item in listed.split(","))
+    if len(set(values)) < len(values):
+        raise ValueError(f"sweep: expected different values, got {text!r}")
+    return knob, values
+
+
+def sweep(
+    config: SweepConfig, out: Path, *, workers: int = 2, progress: Progress = silent
+) -> Sweep:
+    """Learn and score every point; killed, the same call goes on.
+
+    Leaves ``sweep.json``, ``sweep.png`` and ``sweep.md`` in ``out``, written anew after each point,
+    and every policy in a folder of its own.
+
+    Raises:
+        DataError: ``out`` holds trials of other settings.
+        ImportError: the extra ``plots`` is missing, or those of the learner or the real env.
+    """
+    require_matplotlib()
+    out.mkdir(parents=True, exist_ok=True)
+    random = evaluate(
+        "random",
+        config.dream,
+        on="real",
+        episodes=max(config.episodes, 20),
+        seed=RANDOM_SEED,
+        workers=workers,
+        progress=progress,
+    )
+    level = mean(random.returns, seed=0)
+    points: list[Point] = []
+    for value in config.values:
+        trials = [
+            run_trial(
+                TrialConfig(
+                    dream=config.dream,
+                    seed=seed,
+                    knobs={**config.knobs, config.knob: _plain(value)},
+                    algo=config.algo,
+                    timesteps=config.timesteps,
+                    episodes=config.episodes,
+                    evaluation_seed=config.evaluation_seed + seed,
+                ),
+                out / f"{config.knob}-{_shown(value)}" / f"seed-{seed}",
+                workers=workers,
+                progress=progress,
+            )
+            for seed in range(config.seeds)
+        ]
+        points.append(_point(value, trials, level, random.std, max(random.returns)))
+        found = Sweep(config, points, level, random.std, out)
+        _write(found)
+    return found
+
+
+def _point(
+    value: Any, trials: Sequence[Trial], random: Interval, random_std: float, best_random: float
+) -> Point:
+    dreams = [np.array(t.dream.returns) for t in trials]
+    reals = [np.array(t.real.returns) for t in trials]
+    dream, real = pooled(dreams), pooled(reals)
+    verdict = judge(
+        Evidence(
+            dream=dream,
+            real=real,
+            gap=mean_difference(np.concatenate(dreams), np.concatenate(reals), seed=0),
+            random=random.value,
+            random_std=random_std,
+            best_real=max(best_random, *(float(r.max()) for r in reals)),
+        )
+    )
+    return Point(
+        value=value,
+        dream=dream,
+        real=real,
+        dream_std=float(np.concatenate(dreams).std(ddof=1)),
+        real_std=float(np.concatenate(reals).std(ddof=1)),
+        seeds=[{"dream": t.dream.mean, "real": t.real.mean} for t in trials],
+        word=verdict.word,
+        sentence=verdict.sentence,
+    )
+
+
+def pooled(samples: Sequence[Any], seed: int = 0, resamples: int = 2000) -> Interval:
+    """Mean over seeds and their episodes, ``[episodes]`` each, with a bootstrap in two stages."""
+    rng = np.random.default_rng(seed)
+    draws = []
+    for _ in range(resamples):
+        chosen = [samples[i] for i in rng.integers(len(samples), size=len(samples))]
+        draws.append(
+            statistics.fmean(float(s[rng.integers(len(s), size=len(s))].mean()) for s in chosen)
+        )
+    return interval(float(np.mean([s.mean() for s in samples])), draws)
+
+
+def table(found: Sweep) -> str:
+    """Markdown: a row a value, the random policy below."""
+    knob = found.config.knob.replace("_", " ")
+    rows = [
+        f"| {_shown(p.value)} | {_cell(p.dream)} ± {p.dream_std:.0f} "
+        f"| {_cell(p.real)} ± {p.real_std:.0f} | {p.word} |"
+        for p in found.points
+    ]
+    return "\n".join(
+        [
+            f"| {knob} | in the dream | in the real env | verdict |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            f"| random actions | | {_cell(found.random)} ± {found.random_std:.0f} | |",
+            "",
+            "Mean [95% interval] ± standard deviation over episodes; "
+            f"{found.config.seeds} policies a row, {found.config.episodes} episodes each.",
+            "",
+        ]
+    )
+
+
+def draw(found: Sweep) -> Figure:
+    """Dream and real return against the knob, each with its interval."""
+    from matplotlib.figure import Figure
+
+    from dreamenv.audit.plots import DREAM, REAL, STILL
+
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    axes = figure.subplots()
+    at = np.arange(len(found.points))
+    for name, colour, shift in (("dream", DREAM, -0.06), ("real", REAL, 0.06)):
+        series = [getattr(p, name) for p in found.points]
+        middle = np.array([s.value for s in series])
+        ends = np.array([[s.value - s.low, s.high - s.value] for s in series]).T
+        axes.errorbar(at + shift, middle, ends, color=colour, marker="o", capsize=3, label=name)
+        for i, point in enumerate(found.points):
+            each = [s[name] for s in point.seeds]
+            axes.plot([i + shift] * len(each), each, ".", color=colour, alpha=0.4)
+    axes.axhline(found.random.value, color=STILL, linestyle=":", label="random actions, real")
+    axes.set_xticks(at, [_shown(p.value) for p in found.points])
+    axes.set_xlabel(found.config.knob.replace("_", " "))
+    axes.set_ylabel("return")
+    axes.legend()
+    return figure
+
+
+def _write(found: Sweep) -> None:
+    plain = dataclasses.asdict(dataclasses.replace(found, path=Path()))
+    plain.pop("path")
+    write_json(found.path / "sweep.json", plain)
+    (found.path / "sweep.png").write_bytes(png(draw(found)))
+    (found.path / "sweep.md").write_text(table(found), encoding="utf-8")
+
+
+def _value(knob: str, item: str) -> Any:
+    if knob in ("termination", "starts"):
+        value: Any = item
+    elif ":" in item:
+        value = tuple(_number(knob, part) for part in item.split(":"))
+    else:
+        value = _number(knob, item)
+        value = int(value) if knob == "horizon" and value.is_integer() else value
+    if knob == "starts":
+        check_starts(value)
+    else:
+        check_knobs(**{knob: value})
+    return value
+
+
+def _number(knob: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"sweep: {knob} is {text!r}; expected a number") from error
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _shown(value: Any) -> str:
+    return "-".join(f"{v:g}" for v in value) if isinstance(value, tuple) else f"{value}"
+
+
+def _cell(values: Interval) -> str:
+    return f"{values.value:.0f} [{values.low:.0f}, {values.high:.0f}]"

@@ -1,0 +1,123 @@
+"""The command that says what a dream is worth: audit, of one policy or along a knob."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dreamenv.cli.door import Dream, Seed
+from dreamenv.cli.use import PANEL
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register this file's command."""
+    app.command(rich_help_panel=PANEL)(audit)
+
+
+def audit(
+    dream: Dream,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="POLICY.zip", help="Whose; random actions by default.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DATA", help="Rollouts that the model never saw; may be repeated."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("audit"),
+    episodes: Annotated[
+        int | None, typer.Option(help="Real episodes; 20 by default, 100 a policy in a sweep.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A look, in a minute.")] = False,
+    sweep: Annotated[
+        str | None,
+        typer.Option(metavar="KNOB=VALUE,…", help="Learn at each value, and score both sides."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Policies a value of a sweep.")] = 3,
+    termination: Annotated[
+        str | None, typer.Option(help="Of a sweep's dreams: sample, threshold, none.")
+    ] = None,
+    algo: Annotated[str | None, typer.Option(help="Who learns in a sweep.")] = None,
+    timesteps: Annotated[
+        int | None, typer.Option(min=1, help="Decisions in the dream of each policy of a sweep.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that play the real env.")] = 2,
+    seed: Seed = 0,
+) -> None:
+    """Report the gap between a dream and its real env: JSON, a page, and figures.
+
+    [cyan]dreamenv audit Dream-CarRacing-v0 --policy policy.zip --out audit[/cyan]
+
+    With --sweep, how the gap depends on a knob; killed or stopped, the same command goes on:
+
+    [cyan]dreamenv audit Dream-CarRacing-v0 --sweep temperature=0.5,1.0,1.3 --out sweep[/cyan]
+    """
+    if sweep is None:
+        _one(dream, policy, data, out, episodes, quick, workers, seed)
+        return
+    if policy is not None or data or quick:
+        raise ValueError("sweep: learns its own policies; leave out --policy, --data and --quick")
+    knobs = {} if termination is None else {"termination": termination}
+    chosen = {} if episodes is None else {"episodes": episodes}
+    _sweep(
+        dream,
+        sweep,
+        knobs,
+        out,
+        workers,
+        seeds=seeds,
+        algo=algo,
+        timesteps=timesteps,
+        evaluation_seed=seed,
+        **chosen,
+    )
+
+
+def _one(
+    dream: str,
+    policy: Path | None,
+    data: list[Path] | None,
+    out: Path,
+    episodes: int | None,
+    quick: bool,
+    workers: int,
+    seed: int,
+) -> None:
+    from dreamenv.audit import audit as run
+    from dreamenv.progress import console
+
+    with console() as progress:
+        report = run(
+            dream,
+            policy=policy,
+            data=data or None,
+            out=out,
+            episodes=episodes,
+            seed=seed,
+            quick=quick,
+            workers=workers,
+            progress=progress,
+        )
+    typer.echo(report.verdict.sentence)
+    for check in report.checks[1:]:  # the first is the verdict
+        mark = {True: "passed", False: "FAILED", None: "cannot tell"}[check.passed]
+        typer.echo(f"  {mark:11} {check.name}: {check.measured} (expected {check.expected})")
+    typer.echo(f"{out / 'index.html'}")
+
+
+def _sweep(
+    dream: str, text: str, knobs: dict[str, Any], out: Path, workers: int, **settings: Any
+) -> None:
+    from dreamenv.audit.sweep import SweepConfig, parse_sweep, table
+    from dreamenv.audit.sweep import sweep as run
+    from dreamenv.progress import console
+
+    knob, values = parse_sweep(text)
+    config = SweepConfig(dream=dream, knob=knob, values=values, knobs=knobs, **settings)
+    with console() as progress:
+        found = run(config, out, workers=workers, progress=progress)
+    typer.echo(table(found))
+    for point in found.points:
+        typer.echo(f"{knob} {point.value}: {point.sentence}")
+    typer.echo(f"{out}: sweep.json, sweep.md, sweep.png")

@@ -1,0 +1,119 @@
+"""One policy, learnt in a dream and scored on both sides: what every comparison is made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from dreamenv.claim import claim, write_json
+from dreamenv.evaluate import Evaluation, evaluate
+from dreamenv.learn import learn
+from dreamenv.packages import load_package
+from dreamenv.progress import Progress, silent
+
+KEPT = ("temperature", "termination", "termination_temperature")
+"""Knobs that a policy is scored with in the dream as well as learnt with. Horizon and starts are
+the package's own there: whole episodes from their beginning, as on the real env."""
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """What a trial's result follows from."""
+
+    dream: str
+    """A package: folder, shipped id or hub id."""
+    seed: int = 0
+    """Of the learner."""
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    """Of the dream that is learnt in, over those of the package's own recipe."""
+    algo: str | None = None
+    timesteps: int | None = None
+    episodes: int = 50
+    """On each side."""
+    evaluation_seed: int = 0
+    """Which episodes: disjoint for different seeds."""
+    deterministic: bool = False
+    """The policy's mode; else it is sampled."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of it."""
+
+    seed: int
+    dream: Evaluation
+    real: Evaluation
+
+
+def run_trial(
+    config: TrialConfig, folder: Path, *, workers: int = 2, progress: Progress = silent
+) -> Trial:
+    """Learn, then score in the dream and on the real env; killed, the same call goes on.
+
+    Leaves ``policy.zip``, ``dream.json`` and ``real.json`` in ``folder``.
+
+    Raises:
+        DataError: the folder holds another trial.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    learnt_from = {
+        "package": load_package(config.dream).identity,
+        "seed": config.seed,
+        "knobs": dict(config.knobs),
+        "algo": config.algo,
+        "timesteps": config.timesteps,
+    }
+    claim(folder / "trial.json", learnt_from)
+    policy = folder / "policy.zip"
+    if not policy.exists():
+        learn(
+            config.dream,
+            out=policy,
+            algo=config.algo,
+            timesteps=config.timesteps,
+            seed=config.seed,
+            knobs=config.knobs,
+            progress=progress,
+        )
+    kept = {name: value for name, value in config.knobs.items() if name in KEPT}
+    scored = {
+        on: _scored(config, folder, on, kept if on == "dream" else {}, workers, progress)
+        for on in ("dream", "real")
+    }
+    return Trial(config.seed, **scored)
+
+
+def _scored(
+    config: TrialConfig,
+    folder: Path,
+    on: Literal["dream", "real"],
+    knobs: Mapping[str, Any],
+    workers: int,
+    progress: Progress,
+) -> Evaluation:
+    path = folder / f"{on}.json"
+    asked = {
+        "episodes": config.episodes,
+        "evaluation_seed": config.evaluation_seed,
+        "deterministic": config.deterministic,
+    }
+    if path.exists():
+        kept = json.loads(path.read_text())
+        if kept["asked"] == asked:
+            return Evaluation(**kept["scored"])
+    scored = evaluate(
+        folder / "policy.zip",
+        config.dream,
+        on=on,
+        episodes=config.episodes,
+        seed=config.evaluation_seed,
+        deterministic=config.deterministic,
+        knobs=knobs,
+        workers=workers,
+        progress=progress,
+    )
+    write_json(path, {"asked": asked, "scored": scored.to_json()})
+    return scored
