@@ -71,6 +71,7 @@ def run_checks(findings: Findings) -> tuple[Verdict, list[Check]]:
         open_loop_skill,
         number_of_endings,
         termination_calibration,
+        foretold_endings,
     ]
     return verdict, [first, *(check(findings) for check in checks)]
 
@@ -197,6 +198,24 @@ def termination_calibration(findings: Findings) -> Check:
     name, report = "Endings, calibration", findings.termination
     expected = "AUROC's interval above 0.5 and Brier skill above 0; at least "
     expected += f"{ENOUGH_ENDINGS} real endings to say so"
+    if not findings.ends:
+        return Check(name, None, "the dream does not end episodes (termination: none)", expected)
+    if report.calibration is None:
+        return Check(name, None, report.words, expected)
+    c = report.calibration
+    return Check(
+        name,
+        bool(c.auroc.low > 0.5 and c.skill.value > 0.0),
+        f"AUROC {c.auroc}, Brier skill {c.skill}, ECE {c.ece}; {report.words}",
+        expected,
+    )
+
+
+def foretold_endings(findings: Findings) -> Check:
+    """The dream sees endings coming."""
+    report = findings.within
+    name = f"Endings within {report.steps} decisions"
+    expected = "AUROC's interval above 0.5 and Brier skill above 0"
     if not findings.ends:
         return Check(name, None, "the dream does not end episodes (termination: none)", expected)
     if report.calibration is None:

@@ -45,6 +45,12 @@ class AuditConfig:
     """Sampled steps a real decision, for predicted reward and termination."""
     windows: int = 4
     """Open-loop windows an episode."""
+    within: int = 20
+    """Decisions ahead for which endings are foretold …"""
+    within_samples: int = 64
+    """… by so many dreams of each moment …"""
+    within_moments: int = 500
+    """… of about so many."""
     held_out: int = 60
     """At most so many held-out episodes are looked at, evenly chosen."""
     hold: int = 4
@@ -60,7 +66,7 @@ class AuditConfig:
     def __post_init__(self) -> None:
         least = dict(
             episodes=2, dream_episodes=2, horizon=1, samples=1, fed_samples=1, windows=1,
-            held_out=2, hold=1, seed=0, workers=1,
+            within=1, within_samples=1, within_moments=1, held_out=2, hold=1, seed=0, workers=1,
         )  # fmt: skip
         for name, bound in least.items():
             if getattr(self, name) < bound:
@@ -69,7 +75,10 @@ class AuditConfig:
     @classmethod
     def quick(cls) -> AuditConfig:
         """A look, in a minute: wide intervals."""
-        return cls(episodes=5, dream_episodes=64, samples=4, fed_samples=8, windows=2)
+        return cls(
+            episodes=5, dream_episodes=64, samples=4, fed_samples=8, windows=2,
+            within_samples=16, within_moments=100,
+        )  # fmt: skip
 
 
 def real_horizon(config: PackageConfig) -> int | None:

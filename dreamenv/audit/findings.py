@@ -8,6 +8,7 @@ from dreamenv.audit.open_loop import OpenLoop
 from dreamenv.audit.returns import ReturnReport
 from dreamenv.audit.reward import RewardReport
 from dreamenv.audit.termination import TerminationReport
+from dreamenv.audit.within import WithinReport
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,4 @@ class Findings:
     open_loop: OpenLoop
     reward: RewardReport
     termination: TerminationReport
+    within: WithinReport

@@ -27,6 +27,7 @@ from dreamenv.audit.report import AuditReport, RealSteps, write
 from dreamenv.audit.returns import compare
 from dreamenv.audit.reward import audit_reward
 from dreamenv.audit.termination import audit_termination
+from dreamenv.audit.within import audit_within, known_moments
 from dreamenv.data.manifest import installed_versions
 from dreamenv.data.rollouts import Episode
 from dreamenv.packages import Package, load_package
@@ -115,10 +116,16 @@ def _measure(
 
     model = package.world_model(settings.device)
     chosen = windows(held_out, settings.horizon, settings.windows)
+    moments = known_moments(
+        held_out, settings.within, settings.within_moments, settings.seed, real_horizon(config)
+    )
     filtered = filter_episodes(
         model,
         held_out,
-        keep=[[w.start for w in chosen if w.episode == i] for i in range(len(held_out))],
+        keep=[
+            [*(w.start for w in chosen if w.episode == i), *moments[i]]
+            for i in range(len(held_out))
+        ],
         samples=settings.fed_samples,
         termination_temperature=config.defaults.termination_temperature,
         seed=settings.seed,
@@ -147,6 +154,16 @@ def _measure(
         open_loop=summarise(drift, filtered, settings.seed),
         reward=audit_reward(filtered, drift, settings.seed),
         termination=audit_termination(filtered, settings.seed),
+        within=audit_within(
+            model,
+            filtered,
+            moments,
+            steps=settings.within,
+            samples=settings.within_samples,
+            termination_temperature=config.defaults.termination_temperature,
+            seed=settings.seed,
+            progress=progress,
+        ),
     )
     verdict, checks = run_checks(findings)
     report = AuditReport(

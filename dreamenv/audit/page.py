@@ -15,6 +15,7 @@ from dreamenv.audit.verdict import Thresholds
 if TYPE_CHECKING:
     from dreamenv.audit.report import AuditReport
     from dreamenv.audit.returns import Comparison, ReturnReport
+    from dreamenv.audit.termination import Calibration
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem;
@@ -156,21 +157,28 @@ def _open_loop(report: AuditReport) -> str:
 
 
 def _termination(report: AuditReport) -> str:
-    termination = report.findings.termination
+    termination, within = report.findings.termination, report.findings.within
     words = (
         f"{termination.words} Endings an episode, fed real frames: predicted "
         f"{termination.predicted}, real {termination.actual} (z = {termination.z:.2g})."
     )
-    if termination.calibration is None:
+    return _calibrated(words, "this decision ends it", termination.calibration) + _calibrated(
+        f"{within.words} Foretold by {within.samples} dreams a moment, under the recorded actions.",
+        f"it ends within {within.steps}",
+        within.calibration,
+    )
+
+
+def _calibrated(words: str, event: str, c: Calibration | None) -> str:
+    if c is None:
         return f"<p>{escape(words)}</p>"
-    c = termination.calibration
     figures = [
         ["expected calibration error", str(c.ece)],
         ["AUROC", str(c.auroc)],
         ["Brier score", str(c.brier)],
         ["Brier skill over the base rate", str(c.skill)],
     ]
-    return f"<p>{escape(words)}</p>" + _table(["calibration", ""], figures)
+    return f"<p>{escape(words)}</p>" + _table([f"calibration of “{event}”", ""], figures)
 
 
 def _method(report: AuditReport) -> str:

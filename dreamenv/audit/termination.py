@@ -37,7 +37,7 @@ class ReliabilityCurve:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of the probability that a decision ends the episode, on held-out episodes."""
+    """Of predicted probabilities of endings, on held-out episodes."""
 
     ece: Interval
     """Expected calibration error, bins of equal mass."""
@@ -84,6 +84,7 @@ def termination_report(
     # Predictions that are certain have no spread: then any difference at all is beyond accident.
     spread = np.sqrt(max(variance, 1e-12))
     enough = endings >= ENOUGH_ENDINGS
+    ended = [_ended(len(p), t) for p, t in zip(probabilities, terminated, strict=True)]
     words = (
         f"{endings} real endings in {episodes} held-out episodes."
         if enough
@@ -96,21 +97,18 @@ def termination_report(
         actual=mean([float(t) for t in terminated], seed),
         predicted=mean([p.sum() for p in probabilities], seed),
         z=float((endings - expected) / spread),
-        calibration=calibrate(probabilities, terminated, seed) if enough else None,
+        calibration=calibrate(probabilities, ended, seed) if enough else None,
         words=words,
     )
 
 
 def calibrate(
-    probabilities: Sequence[NDArray[np.float64]], terminated: Sequence[bool], seed: int
+    probabilities: Sequence[NDArray[np.float64]], happened: Sequence[NDArray[np.bool_]], seed: int
 ) -> Calibration:
-    """Calibration with intervals from resampling whole episodes."""
-    predictions = Predictions(
-        np.concatenate(probabilities),
-        np.concatenate([_ended(len(p), t) for p, t in zip(probabilities, terminated, strict=True)]),
-    )
-    episode_of = np.repeat(np.arange(len(terminated)), [len(p) for p in probabilities])
-    weights = resample(len(terminated), seed, RESAMPLES)
+    """Calibration with intervals from resampling whole episodes; an array for each."""
+    predictions = Predictions(np.concatenate(probabilities), np.concatenate(happened))
+    episode_of = np.repeat(np.arange(len(happened)), [len(p) for p in probabilities])
+    weights = resample(len(happened), seed, RESAMPLES)
     bin_of = bins(predictions)
 
     def bootstrapped(statistic: Callable[[NDArray[np.int64] | None], float]) -> Interval:

@@ -19,6 +19,7 @@ from dreamenv.audit.play import Played
 from dreamenv.audit.returns import compare
 from dreamenv.audit.reward import audit_reward
 from dreamenv.audit.termination import audit_termination
+from dreamenv.audit.within import audit_within, known_moments
 from dreamenv.data.rollouts import Episode
 from dreamenv.models.world_model import Imagined, Noise, NoiseShape, ObservationKind, State
 
@@ -145,7 +146,9 @@ def made_findings(env: Linear, bonus: float) -> Findings:
     model = LinearModel(Linear(hazard=-3.5, steep=1.5, bonus=bonus))
     held_out = [*real, *random]
     chosen = windows(held_out, 20, 2)
-    keep = [[w.start for w in chosen if w.episode == i] for i in range(len(held_out))]
+    moments = known_moments(held_out, 10, 300, 0, 40)
+    starts = [[w.start for w in chosen if w.episode == i] for i in range(len(held_out))]
+    keep = [[*a, *b] for a, b in zip(starts, moments, strict=True)]
     filtered = filter_episodes(model, held_out, keep=keep, samples=16)
     drift = dream_windows(model, filtered, chosen, horizon=20, samples=16)
     seen = [Played.of(e) for e in held_out]
@@ -157,4 +160,5 @@ def made_findings(env: Linear, bonus: float) -> Findings:
         open_loop=summarise(drift, filtered, seed=0),
         reward=audit_reward(filtered, drift, seed=0),
         termination=audit_termination(filtered, seed=0),
+        within=audit_within(model, filtered, moments, steps=10, samples=32),
     )

@@ -168,6 +168,7 @@ def test_real_steps_and_seeds_are_counted(exploiting):
         "real, random",
         "filter",
         "open loop",
+        "endings ahead",
     }
 
 
