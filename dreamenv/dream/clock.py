@@ -54,9 +54,10 @@ class Clock:
     ) -> None:
         """Count a decision in the masked lanes, and see whether it ended their episodes."""
         self.step += lanes
-        over = np.where(terminated, Status.TERMINATED, Status.TRUNCATED)
         ends = lanes & (terminated | (self.step >= horizon))
-        self.status[ends] = over[ends]
+        if ends.any():
+            over = np.where(terminated, Status.TERMINATED, Status.TRUNCATED)
+            self.status[ends] = over[ends]
 
     def require_going(self, lanes: NDArray[np.bool_]) -> None:
         """Refuse to step lanes that cannot be.

@@ -111,7 +111,7 @@ class Dream:
         named = {n: value for n, value in zip(KNOBS, given, strict=True) if value is not None}
         self._knobs.set(np.arange(num_lanes), **named)
         self._clock = Clock(num_lanes)
-        self._none = np.zeros(num_lanes, np.bool_)
+        self._none, self._all = np.zeros(num_lanes, np.bool_), np.ones(num_lanes, np.bool_)
         with torch.inference_mode():
             self._lanes = Imagination(
                 package, num_lanes, obs, device=device, compile=compile, pad_rows=pad_rows
@@ -143,23 +143,27 @@ class Dream:
     @while_open
     def step(
         self,
-        actions: NDArray[Any],
+        actions: Any,
         reset: NDArray[np.bool_] | None = None,
         seeds: Sequence[int | None] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> LaneStep:
-        mask = check_mask(reset, self.num_lanes, default=False)
-        going = ~mask
-        lanes = np.flatnonzero(mask)
-        actions = check_actions(self.action_space, actions, self.num_lanes, mask)
-        own = check_seeds(seeds, self.num_lanes)[lanes]
-        beginning = self._check_options(options, lanes)
+        actions = check_actions(
+            self.action_space,
+            actions,
+            self.num_lanes,
+            None if reset is None else check_mask(reset, self.num_lanes, default=False),
+        )
+        begun = np.zeros(0, np.intp) if reset is None else np.flatnonzero(reset)
+        own = check_seeds(seeds, self.num_lanes)[begun]
+        beginning = self._check_options(options, begun)
+        going = self._all if reset is None else ~reset
         self._clock.require_going(going)
         dreamt = chance = None
-        if len(lanes) < self.num_lanes:
+        if len(begun) < self.num_lanes:
             noise, chance = self._noise.take(going)
             dreamt = self._lanes.step(actions, self._knobs.temperature, noise)
-        self._begin(lanes, own, beginning)
+        self._begin(begun, own, beginning)
         return self._shown(going, dreamt, chance)
 
     def set_knobs(self, lanes: Sequence[int] | None = None, **knobs: Any) -> None:
@@ -247,8 +251,9 @@ class Dream:
         observation = arrays.pop("observation")
         for name in ALWAYS:
             arrays.setdefault(name, np.zeros(self.num_lanes, np.float32))
-        for values in arrays.values():
-            values[~stepped] = 0.0
+        if not stepped.all():
+            for values in arrays.values():
+                values[~stepped] = 0.0
         return LaneStep(
             observation,
             arrays.pop("reward"),

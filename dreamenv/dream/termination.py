@@ -14,14 +14,16 @@ from dreamenv.dream.knobs import TERMINATIONS
 SAMPLE = TERMINATIONS.index("sample")
 NEVER = 2.0
 """A bar that no probability passes."""
+LARGEST_POWER = np.float32(80.0)
+"""Of e, within float32."""
 
 
 def termination_probability(
     logit: NDArray[np.float32], temperature: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """The logistic function of logit / temperature, float32 ``[lanes]``."""
-    with np.errstate(over="ignore"):  # exp overflows to infinity, and the probability is 0
-        probability: NDArray[np.float32] = 1.0 / (1.0 + np.exp(-logit / temperature))
+    power = np.minimum(-logit / temperature, LARGEST_POWER)
+    probability: NDArray[np.float32] = 1.0 / (1.0 + np.exp(power))
     return probability
 
 
@@ -39,5 +41,5 @@ def ended(
         threshold: probability above which a lane of that mode ends.
         uniform: float32 ``[lanes]`` in (0, 1), below the probability where a sampled lane ends.
     """
-    bars = np.array([np.nan, threshold, NEVER], np.float32)[mode]
+    bars = np.array([0.0, threshold, NEVER], np.float32)[mode]
     return probability > np.where(mode == SAMPLE, uniform, bars)

@@ -16,7 +16,6 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from dreamenv_client.actions import check_actions
 from dreamenv_client.arguments import lane_indices
 from dreamenv_client.lanes import Lanes, LaneSnapshot, LaneStep
 from dreamenv_client.source import LazyLanes
@@ -84,7 +83,7 @@ class Autoreset:
         Raises:
             ResetNeeded: before the first reset, or for a lane that is over and not reset by this
                 mode. Nothing has changed then.
-            ValueError: a bad action (see :func:`~dreamenv_client.actions.check_actions`).
+            ValueError: a bad action; the lanes check it.
         """
         lanes = self._ready()
         over = self._over
@@ -96,7 +95,6 @@ class Autoreset:
                     "before the next step."
                 )
             waiting = over
-        actions = check_actions(lanes.action_space, actions, lanes.num_lanes, waiting)
         step = lanes.step(actions, waiting)
         ended = step.terminated | step.truncated
         self._over = ended

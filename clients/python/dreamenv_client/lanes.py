@@ -75,12 +75,16 @@ class Lanes(Protocol):
 
     def step(
         self,
-        actions: NDArray[Any],
+        actions: Any,
         reset: NDArray[np.bool_] | None = None,
         seeds: Sequence[int | None] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> LaneStep:
         """Step every lane, except that masked lanes begin a new episode and ignore their action.
+
+        Args:
+            actions: array-like ``[lanes, *action]``, checked here, as
+                :func:`~dreamenv_client.actions.check_actions` does.
 
         Raises:
             ValueError: action of the wrong shape or dtype, or NaN or out of bounds (naming lane
