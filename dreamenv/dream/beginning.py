@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from dreamenv_client.actions import check_actions
+from dreamenv_client.arguments import as_array, option_dict
 from numpy.typing import NDArray
 
 from dreamenv.config import PackageConfig
@@ -39,10 +40,10 @@ def check_options(
         bank: number of start states.
 
     Raises:
-        ValueError: unknown option, wrong shape or dtype, or out of range.
+        ValueError: no mapping, unknown option, wrong shape or dtype, or out of range.
     """
-    options = dict(options or {})
-    unknown = sorted(set(options) - {"start", "observations", "actions"})
+    options = option_dict(options)
+    unknown = sorted(set(options) - {"start", "observations", "actions"}, key=repr)
     if unknown:
         raise ValueError(
             f"options: unknown {unknown}; expected start, or observations (with actions)."
@@ -70,12 +71,10 @@ def check_options(
 
 
 def _check_start(start: Any, num_lanes: int, bank: int) -> NDArray[np.int64]:
-    index = np.asarray(start)
+    expected = f"an integer, or integers of shape ({num_lanes},)"
+    index = as_array("options: start", start, expected)
     if index.dtype.kind not in "iu" or index.shape not in ((), (num_lanes,)):
-        raise ValueError(
-            f"options: start is {_described(start)}; expected an integer, or integers of "
-            f"shape ({num_lanes},)."
-        )
+        raise ValueError(f"options: start is {_described(index)}; expected {expected}.")
     if not 0 <= int(index.min()) <= int(index.max()) < bank:
         raise ValueError(
             f"options: start reaches from {index.min()} to {index.max()}; expected numbers from 0 "
@@ -86,7 +85,8 @@ def _check_start(start: Any, num_lanes: int, bank: int) -> NDArray[np.int64]:
 
 def _check_observations(given: Any, num_lanes: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """uint8 ``[lanes or 1, T, *shape]``."""
-    array = np.asarray(given)
+    expected = f"uint8 of shape (T, *{shape}) or ({num_lanes}, T, *{shape}), T at least 1"
+    array = as_array("options: observations", given, expected)
     shared = array.ndim == 1 + len(shape)
     batch = array[None] if shared else array
     if (
@@ -97,8 +97,8 @@ def _check_observations(given: Any, num_lanes: int, shape: tuple[int, ...]) -> N
         or batch.shape[1] == 0
     ):
         raise ValueError(
-            f"options: observations is {_described(given)}; expected uint8 of shape (T, *{shape}) "
-            f"or ({num_lanes}, T, *{shape}), T at least 1: real frames, preprocessed."
+            f"options: observations is {_described(array)}; expected {expected}: real frames, "
+            "preprocessed."
         )
     return batch
 
@@ -111,12 +111,12 @@ def _check_taken(given: Any, num_lanes: int, taken: int, space: gym.Space[Any]) 
             f"options: {taken + 1} observations without actions; expected {taken} of them, those "
             "that were taken between the observations."
         )
-    array: NDArray[Any] = np.zeros(shape, space.dtype) if given is None else np.asarray(given)
+    expected = f"{shape} or {(num_lanes, *shape)}: one fewer than the observations"
+    if given is None:
+        given = np.zeros(shape, space.dtype)
+    array = as_array("options: actions", given, f"an array of shape {expected}")
     if array.shape not in (shape, (num_lanes, *shape)):
-        raise ValueError(
-            f"options: actions has shape {array.shape}; expected {shape} or {(num_lanes, *shape)}: "
-            "one fewer than the observations."
-        )
+        raise ValueError(f"options: actions has shape {array.shape}; expected {expected}.")
     batch = array[None] if array.shape == shape else array
     checked = np.empty(batch.shape, space.dtype)
     for time in range(taken):
@@ -127,6 +127,5 @@ def _check_taken(given: Any, num_lanes: int, taken: int, space: gym.Space[Any]) 
     return checked
 
 
-def _described(value: Any) -> str:
-    array = np.asarray(value)
+def _described(array: NDArray[Any]) -> str:
     return f"of shape {array.shape} and dtype {array.dtype}"

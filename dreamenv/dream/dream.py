@@ -164,7 +164,7 @@ class Dream:
             noise, chance = self._noise.take(going)
             dreamt = self._lanes.step(actions, self._knobs.temperature, noise)
         self._begin(begun, own, beginning)
-        return self._shown(going, dreamt, chance)
+        return self._shown(going, begun, dreamt, chance)
 
     def set_knobs(self, lanes: Sequence[int] | None = None, **knobs: Any) -> None:
         self._knobs.set(self._indices(lanes), **knobs)
@@ -236,11 +236,18 @@ class Dream:
     def _shown(
         self,
         stepped: NDArray[np.bool_],
-        dreamt: Mapping[str, Tensor] | None = None,
+        begun: NDArray[np.intp] | None = None,
+        dreamt: dict[str, Tensor] | None = None,
         chance: NDArray[np.float32] | None = None,
     ) -> LaneStep:
-        """What all lanes show after some of them were stepped, with what was dreamt in that."""
-        arrays = to_host({"observation": self._lanes.observe(), **(dreamt or {})}, self.num_lanes)
+        """What all lanes show after some of them were stepped, with what was dreamt in that, and
+        others begun."""
+        if dreamt is None:
+            dreamt = {"observation": self._lanes.observe(np.arange(self.num_lanes))}
+        elif begun is not None and len(begun):
+            at = torch.from_numpy(begun).to(dreamt["observation"].device)
+            dreamt["observation"].index_copy_(0, at, self._lanes.observe(begun))
+        arrays = to_host(dreamt, self.num_lanes)
         if chance is not None:
             knobs = self._knobs
             logit = arrays.pop("termination_logit")

@@ -19,7 +19,7 @@ from dreamenv.dream.one_step import (
     step_batch,
     with_state,
 )
-from dreamenv.dream.rows import Batch, RowPlan, fingerprint, plan_rows
+from dreamenv.dream.rows import EFFORT, Batch, RowPlan, fingerprint, plan_rows
 from dreamenv.models.world_model import Noise, ObservationKind, State, WorldModel
 from dreamenv.packages import Package
 
@@ -59,7 +59,8 @@ class Imagination:
         self._compiled = compile
 
         def step(batch: Batch) -> Batch:
-            return step_batch(self.model, batch)
+            result = step_batch(self.model, batch)
+            return {**result, "observation": self._shown(state_of(result))}
 
         self._step = compiled_function(step, self.device) if compile else step
         sample = sample_batch(self.model, package)
@@ -88,7 +89,8 @@ class Imagination:
             noise: of all rows.
 
         Returns:
-            Tensors ``[rows]``, as of :func:`~dreamenv.dream.one_step.step_batch`, but the state.
+            ``observation`` ``[rows, *observation]``, in memory of its own, and what else
+            :func:`~dreamenv.dream.one_step.step_batch` gives ``[rows]``, but the state.
         """
         lanes = self.num_lanes
         self._action[:lanes] = actions
@@ -104,13 +106,13 @@ class Imagination:
         self.state = state_of(result)
         return {name: rows for name, rows in result.items() if not name.startswith(STATE)}
 
-    def observe(self) -> Tensor:
-        """What all rows show, ``[rows, *observation]``, in memory of its own."""
+    def observe(self, lanes: NDArray[np.intp]) -> Tensor:
+        """What those lanes show, ``[n, *observation]``, in memory of its own."""
 
         def look(batch: Batch) -> Batch:
-            return {"observation": shown(self.model, state_of(batch), self._kind, self._bound)}
+            return {"observation": self._shown(state_of(batch))}
 
-        return self.plan.run(look, with_state(self.state))["observation"]
+        return self.plan.run(look, with_state(self._padded(lanes)))["observation"][: len(lanes)]
 
     def pictures(self, lanes: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Those lanes' states, decoded: uint8 ``[n, H, W, 3]``.
@@ -120,10 +122,7 @@ class Imagination:
         """
         if len(self._shape) != 3 or self._shape[-1] not in (1, 3):
             raise ValueError(f"observations have shape {self._shape}; expected [H, W, 1 or 3].")
-        spare = self.plan.padded(len(lanes)) - len(lanes)
-        at = self._to(np.pad(lanes, (0, spare), mode="edge"))
-        state = {name: rows[at] for name, rows in self.state.items()}
-        pictures = self.model.observe(state, "pixels")[: len(lanes)]
+        pictures = self.model.observe(self._padded(lanes), "pixels")[: len(lanes)]
         return pictures.expand(*pictures.shape[:-1], 3).cpu().numpy().copy()
 
     def put(self, lanes: NDArray[np.intp], state: State) -> None:
@@ -137,6 +136,14 @@ class Imagination:
         at = self._to(lanes)
         return {name: rows[at] for name, rows in self.state.items()}
 
+    def _padded(self, lanes: NDArray[np.intp]) -> State:
+        """Copies of those lanes' states, in as many rows as the plan wants."""
+        spare = self.plan.padded(len(lanes)) - len(lanes)
+        return self.take(np.pad(lanes, (0, spare), mode="edge"))
+
+    def _shown(self, state: State) -> Tensor:
+        return shown(self.model, state, self._kind, self._bound)
+
     def _plan(self, package: Package, sample: Batch, pad_rows: PadRows) -> RowPlan:
         if pad_rows is None:
             return RowPlan(1, stable=False)
@@ -145,24 +152,11 @@ class Imagination:
                 raise ValueError(f'pad_rows is {pad_rows!r}; expected "auto", None or at least 1.')
             return RowPlan(pad_rows, stable=False)
 
-        def run(kind: ObservationKind, batch: Batch) -> Batch:
-            result = self._step(batch)
-            observation = shown(self.model, state_of(result), kind, self._bound)
-            return {**result, "observation": observation}
-
-        decides = (package.config.family, package.config.model_dump_json(include={"sizes"}))
+        config, pixels = package.config, self._kind == "pixels"
+        decides = (config.family, config.model_dump_json(include={"sizes"}), pixels)
         where = (str(self.device), self._compiled)
-        rows = self.num_lanes
-        plan = plan_rows(lambda batch: run("features", batch), sample, rows, (decides, where))
-        if plan.stable and plan.tile is None and self._kind == "pixels":
-            plan = plan_rows(
-                lambda batch: run("pixels", batch),
-                sample,
-                rows,
-                (decides, where, "pixels"),
-                least=plan.multiple,
-                effort=PICTURE_EFFORT,
-            )
+        effort = PICTURE_EFFORT if pixels else EFFORT
+        plan = plan_rows(self._step, sample, self.num_lanes, (decides, where), effort=effort)
         if not plan.stable:
             warnings.warn(
                 "no padding makes rows of this model independent of their neighbours here: a lane "

@@ -11,8 +11,8 @@ from dreamenv.dream.clock import Clock
 from dreamenv.dream.draws import EpisodeDraw, StepDraw, draw_episodes, draw_steps
 from dreamenv.models.world_model import Noise, NoiseShape
 
-ROW_STEPS = 1024
-"""Rows times steps drawn at once: more falls out of the processor's cache."""
+ROW_STEPS = 16_384
+"""Rows times steps drawn at once: a draw is some hundred operations, dear each for few numbers."""
 LONGEST_BLOCK = 64
 """Steps drawn at once for few lanes."""
 STALE_SHARE = 8

@@ -71,7 +71,6 @@ def plan_rows(
     rows: int,
     kind: Hashable,
     *,
-    least: int = 1,
     effort: int = EFFORT,
 ) -> RowPlan:
     """The least padding with which each row's result is bitwise the same in any batch.
@@ -82,15 +81,14 @@ def plan_rows(
         rows: length of the batch that is wanted; it is tried as well.
         kind: what the answer depends on, beside the number of threads: model sizes, device,
             compile mode. The search is done once a process for each.
-        least: padding to start from, a power of two.
         effort: rows compared at each length; half of it bounds the lengths.
 
     Returns:
         The plan; ``stable`` is False if no padding helps.
     """
-    key = (kind, least, torch.get_num_threads())
+    key = (kind, torch.get_num_threads())
     if key not in _searched:
-        _searched[key] = _search(function, pool, least, effort)
+        _searched[key] = _search(function, pool, effort)
     plan, longest = _searched[key]
     length = plan.padded(rows)
     if not plan.stable or plan.tile is not None or (key, length) in _verified:
@@ -101,8 +99,8 @@ def plan_rows(
     return plan
 
 
-def _search(function: RowFunction, pool: Batch, least: int, effort: int) -> tuple[RowPlan, int]:
-    for multiple in (m for m in MULTIPLES if m >= least):
+def _search(function: RowFunction, pool: Batch, effort: int) -> tuple[RowPlan, int]:
+    for multiple in MULTIPLES:
         reference = _in_tiles(function, pool, multiple)
         lengths = [multiple * n for n in TIMES if n == 1 or multiple * n <= effort // 2]
         if all(_agrees(function, pool, reference, length, effort) for length in lengths):
@@ -132,7 +130,9 @@ def _agrees(function: RowFunction, pool: Batch, reference: Batch, length: int, e
 
 
 def _same_bits(a: Tensor, b: Tensor) -> bool:
-    return torch.equal(a.contiguous().view(torch.uint8), b.contiguous().view(torch.uint8))
+    # Clones, since a tensor of one row is contiguous whatever its strides are, and is then no bytes.
+    one, other = (t.clone(memory_format=torch.contiguous_format) for t in (a, b))
+    return torch.equal(one.view(torch.uint8), other.view(torch.uint8))
 
 
 def fingerprint(plan: RowPlan, device: torch.device, compiled: bool) -> str:

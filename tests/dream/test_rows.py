@@ -39,6 +39,12 @@ def test_padding_is_the_kernels_tile(size):
     assert plan == RowPlan(size)
 
 
+def test_a_single_row_with_odd_strides_is_compared():
+    """Where no padding is needed: a column of one row keeps the stride of its matrix."""
+    plan = plan_rows(lambda batch: {"y": batch["x"][..., -1]}, POOL, rows=1, kind="column")
+    assert plan == RowPlan(1)
+
+
 def test_small_batches_that_take_another_path_are_padded_past_it():
     plan = plan_rows(
         faulty(lambda rows, count: torch.tensor(count < 12)), POOL, rows=1, kind="small"
