@@ -84,6 +84,9 @@ def test_options_reach_the_lane_and_bad_ones_change_nothing():
     before, seed = env.snapshot(), env.np_random_seed
     with pytest.raises(ValueError, match="unknown option"):
         env.reset(seed=2, options={"track": 1})
+    for options in (5, "abc", [], 0):
+        with pytest.raises(ValueError, match=r"options is .*; expected a dict"):
+            env.reset(seed=2, options=options)
     assert data_equivalence(env.snapshot().arrays, before.arrays, exact=True)
     assert env.np_random_seed == seed
 

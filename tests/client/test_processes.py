@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import toy
 from dreamenv_client import DreamEnv, DreamVectorEnv, LaneSource
+from dreamenv_client.sb3 import DreamVecEnv
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import data_equivalence
 from toy import BOX, FEATURES, ToyLanes, toy_source
@@ -49,6 +50,29 @@ def test_nothing_opens_before_the_first_reset_and_once_only(face):
     assert opened == [1]
     face(LaneSource(FEATURES, BOX, counting)).close()
     assert opened == [1]
+
+
+@pytest.mark.parametrize("face", [DreamEnv, DreamVectorEnv, DreamVecEnv])
+def test_what_opens_again_after_a_close_is_closed_by_the_next(face):
+    opened = []
+
+    def remembering(num_lanes):
+        opened.append(ToyLanes(num_lanes))
+        return opened[-1]
+
+    env = face(LaneSource(FEATURES, BOX, remembering))
+    env.close()
+    env.reset()
+    here = env.snapshot()
+    for again in (env.reset, lambda: env.restore(here)):
+        env.close()
+        env.close()
+        assert getattr(env, "closed", True)
+        again()
+        assert not getattr(env, "closed", False)
+    env.close()
+    assert len(opened) == 3
+    assert all(lanes.closed for lanes in opened)
 
 
 @pytest.mark.parametrize("used", [False, True])

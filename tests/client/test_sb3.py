@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from dreamenv_client import DreamEnv
+from dreamenv_client import DreamEnv, DreamVectorEnv
 from dreamenv_client.sb3 import DreamVecEnv
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import data_equivalence
@@ -67,8 +67,12 @@ def test_options_are_used_once(options):
     ("options", "message"),
     [
         ([{"start": 4}, {}, {}], "the lanes' options differ"),
-        ([{"start": 4}], "got 1 dicts; expected one, or one for each of 3 lanes"),
+        ([{"start": 4}], "got 1 dicts; expected one dict, or one for each of 3 lanes"),
         ({"track": 4}, "unknown option"),
+        (5, "set_options got 5; expected one dict, or one for each of 3 lanes"),
+        ("abc", "options is 'a'; expected a dict"),
+        ([{"start": [1]}, {"start": [1, 2]}, {"start": 0}], "options: start: no array"),
+        ([{1: 0, "start": 4}, {}, {}], "the lanes' options differ"),
     ],
 )
 def test_bad_options_are_refused(options, message):
@@ -121,6 +125,7 @@ def test_attributes_and_methods():
     assert dream.get_attr("render_mode", [0, 2]) == ["rgb_array"] * 2
     assert dream.has_attr("num_envs")
     assert not dream.has_attr("gravity")
+    assert dream.get_attr("spec") == both(3)[1].get_attr("spec") == [None] * 3
     assert dream.env_is_wrapped(Monitor) == [False] * 3
     assert dream.env_is_wrapped(Monitor, 1) == [False]
     dream.set_attr("label", 4)
@@ -163,6 +168,33 @@ def test_snapshot_and_restore_go_on_exactly():
     observation = dream.restore(here)
     np.testing.assert_array_equal(observation, here.arrays["x"])
     assert_same([dream.step(action) for action in actions], future)
+
+
+def test_branch_is_the_vector_envs():
+    """On lanes that do not end; after it, the same actions give the branches the same future."""
+    dream, vector = (
+        DreamVecEnv(toy_source(shortest=30), 4),
+        DreamVectorEnv(toy_source(shortest=30), 4),
+    )
+    dream.seed(3)
+    dream.reset()
+    vector.reset(seed=3)
+    actions = np.random.default_rng(0).uniform(-1, 1, (25, 4, 2)).astype(np.float32)
+    for step, action in enumerate(actions):
+        if step == 5:
+            np.testing.assert_array_equal(
+                dream.branch([0, 0], [1, 3]), vector.branch([0, 0], [1, 3])[0]
+            )
+        if step == 15:
+            seeded = dict(source=[0, 0], target=[0, 1], seeds=[7, 8])
+            np.testing.assert_array_equal(dream.branch(**seeded), vector.branch(**seeded)[0])
+        action[1] = action[0]
+        observation = dream.step(action)[0]
+        np.testing.assert_array_equal(observation, vector.step(action)[0])
+        alike = np.array_equal(observation[0], observation[1])
+        assert alike == (5 <= step < 15)
+    with pytest.raises(ValueError, match="got 1 source lanes, 2 target lanes; expected as many"):
+        dream.branch([0], [1, 2])
 
 
 @pytest.mark.parametrize("kind", [{}, {"discrete": True}, {"pixels": True}], ids=str)

@@ -131,6 +131,9 @@ def test_a_first_reset_with_some_seeds():
         (None, {"reset_mask": np.ones(2, bool)}, ValueError, r"shape \(2,\); expected \(3,\)"),
         (None, {"reset_mask": np.zeros(3, bool)}, ValueError, "at least one True"),
         (7, {"track": 1}, ValueError, "unknown option"),
+        (7, 5, ValueError, "options is 5; expected a dict"),
+        (7, "abc", ValueError, "options is 'abc'; expected a dict"),
+        (7, [], ValueError, r"options is \[\]; expected a dict"),
     ],
 )
 def test_bad_resets_change_nothing(seed, options, error, message):

@@ -8,6 +8,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamenv_client.arguments import as_array
+
 TOLERANCE = 1e-6
 """How far outside its bounds an action may lie: rounding, not intent."""
 
@@ -49,7 +51,7 @@ def check_actions(
             ...
         ValueError: lane 1: action[1] is 1.5; expected a number in [-1.0, 1.0]. Clip or rescale ...
     """
-    array = _as_array(actions, f"an array of shape {(num_lanes, *_shape(space))}")
+    array = as_array("actions", actions, f"an array of shape {(num_lanes, *_shape(space))}")
     if array.shape != (num_lanes, *_shape(space)):
         raise ValueError(
             f"actions have shape {array.shape}; expected {(num_lanes, *_shape(space))}: one action "
@@ -68,7 +70,7 @@ def one_action(space: gym.Space[Any], action: Any) -> NDArray[Any]:
     Raises:
         ValueError: wrong shape.
     """
-    array = _as_array(action, f"an array of shape {_shape(space)}")
+    array = as_array("action", action, f"an array of shape {_shape(space)}")
     if array.shape != _shape(space):
         raise ValueError(f"the action has shape {array.shape}; expected {_shape(space)}.")
     return array[None]
@@ -76,13 +78,6 @@ def one_action(space: gym.Space[Any], action: Any) -> NDArray[Any]:
 
 def _shape(space: gym.Space[Any]) -> tuple[int, ...]:
     return space.shape or ()
-
-
-def _as_array(actions: Any, expected: str) -> NDArray[Any]:
-    try:
-        return np.asarray(actions)
-    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors with gradients
-        raise ValueError(f"actions are no array ({error}); expected {expected}.") from error
 
 
 def _check_box(

@@ -1,13 +1,36 @@
-"""Lane numbers and reset masks, checked before anything is done with them."""
+"""Arrays, lane numbers, reset masks and options, checked before anything is done with them."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def as_array(name: str, value: Any, expected: str) -> NDArray[Any]:
+    """The value as an array, where NumPy can make one of it.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors with gradients
+        raise ValueError(f"{name}: no array ({error}); expected {expected}.") from error
+
+
+def option_dict(options: Any) -> dict[str, Any]:
+    """A copy of the options of a reset, empty for None.
+
+    Raises:
+        ValueError: no mapping.
+    """
+    if options is not None and not isinstance(options, Mapping):
+        raise ValueError(f"options is {options!r}; expected a dict of options by name, or None.")
+    return dict(options or {})
 
 
 def lane_indices(

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from dreamenv_client.actions import one_action
+from dreamenv_client.arguments import option_dict
 from dreamenv_client.autoreset import Autoreset
 from dreamenv_client.infos import lane_info
 from dreamenv_client.lanes import LaneSnapshot
@@ -66,6 +67,7 @@ class DreamEnv(gym.Env[NDArray[Any], Any]):
         Raises:
             ValueError: a bad seed or bad options; the episode goes on then.
         """
+        options = option_dict(options)
         own: int | None = None
         if seed is not None:
             seed = check_seed(seed)

@@ -9,10 +9,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from dreamenv_client.arguments import lane_indices
+from dreamenv_client.arguments import as_array, lane_indices, option_dict
 from dreamenv_client.autoreset import Autoreset
 from dreamenv_client.env import check_render_mode
 from dreamenv_client.infos import lane_info, lane_infos
@@ -49,6 +50,9 @@ class DreamVecEnv(VecEnv):
         ValueError: fewer than one lane, an unknown render mode.
     """
 
+    spec: EnvSpec | None = None
+    """As of a Gymnasium env that ``gym.make`` did not make."""
+
     def __init__(
         self, source: LaneSource, num_envs: int = 1, *, render_mode: str | None = None
     ) -> None:
@@ -71,13 +75,8 @@ class DreamVecEnv(VecEnv):
             ValueError: bad options; nothing has changed then.
         """
         self._actions = None
-        if len(self._options) != self.num_envs:
-            raise ValueError(
-                f"set_options got {len(self._options)} dicts; expected one, or one for each of "
-                f"{self.num_envs} lanes."
-            )
         seeds = [None if seed is None else lane_seed(check_seed(seed)) for seed in self._seeds]
-        shown = self._autoreset.reset(seeds=seeds, options=_one_option_dict(self._options))
+        shown = self._autoreset.reset(seeds=seeds, options=self._one_option_dict() or None)
         self.reset_infos = lane_infos(shown.info, self.num_envs)
         self._reset_seeds()
         self._reset_options()
@@ -128,6 +127,22 @@ class DreamVecEnv(VecEnv):
     ) -> NDArray[Any]:
         """Put a snapshot's lanes, in order, into these (all if None); returns observations."""
         return self._autoreset.restore(snapshot, lanes)[0].observation
+
+    def branch(
+        self, source: Iterable[int], target: Iterable[int], seeds: Sequence[int] | None = None
+    ) -> NDArray[Any]:
+        """Copy lanes onto others: the same actions then give them the same future.
+
+        Args:
+            source: lanes to copy; one may be named several times.
+            target: lanes to overwrite, as many.
+            seeds: one for each target, which goes on under a random stream of its own instead.
+
+        Returns:
+            Every lane's observation.
+        """
+        own = None if seeds is None else [lane_seed(check_seed(seed)) for seed in seeds]
+        return self._autoreset.branch(source, target, own)[0].observation
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
         """What each lane sees: uint8 ``[H, W, 3]``; None without a render mode."""
@@ -186,17 +201,25 @@ class DreamVecEnv(VecEnv):
         """False for each lane asked for: lanes have no wrappers of their own."""
         return [False for _ in lane_indices(indices, self.num_envs, repeats=True)]
 
-
-def _one_option_dict(options: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """SB3's dict a lane as one dict for the batch, whose arrays have the lane first."""
-    if not any(options):
-        return None
-    first = options[0]
-    if all(one is first for one in options):  # set_options(dict): one for all lanes
-        return first
-    if any(one.keys() != first.keys() for one in options):
-        raise ValueError(
-            f"the lanes' options differ: {[sorted(one) for one in options]}; expected the same "
-            "names for every lane."
-        )
-    return {name: np.stack([np.asarray(one[name]) for one in options]) for name in first}
+    def _one_option_dict(self) -> dict[str, Any]:
+        """SB3's dict a lane as one dict for the batch, whose arrays have the lane first."""
+        given = self._options
+        if not isinstance(given, Sequence) or len(given) != self.num_envs:
+            found = f"{len(given)} dicts" if isinstance(given, Sequence) else repr(given)
+            raise ValueError(
+                f"set_options got {found}; expected one dict, or one for each of "
+                f"{self.num_envs} lanes."
+            )
+        options = [option_dict(one) for one in given]
+        first = options[0]
+        if all(one is given[0] for one in given):  # set_options(dict): one for all lanes
+            return first
+        if any(one.keys() != first.keys() for one in options):
+            raise ValueError(
+                f"the lanes' options differ: {[list(one) for one in options]}; expected the same "
+                "names for every lane."
+            )
+        return {
+            name: as_array(f"options: {name}", [one[name] for one in options], "one shape for all")
+            for name in first
+        }

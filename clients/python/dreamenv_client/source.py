@@ -57,7 +57,8 @@ class LazyLanes:
         self._process = -1
         self._inherited: list[Lanes] = []
         self._knobs: dict[tuple[tuple[int, ...] | None, str], Any] = {}
-        self._closed = False
+        self.closed = False
+        """Whether they were closed, and not opened again since."""
 
     @property
     def held(self) -> Lanes | None:
@@ -73,7 +74,7 @@ class LazyLanes:
         """
         if self._lanes is not None and self._process == os.getpid():
             return self._lanes
-        if self._closed:
+        if self.closed:
             raise ClosedEnvironmentError("this dream was closed: call reset to open it again.")
         if self._lanes is None:
             raise ResetNeeded("this dream has not begun: call reset first.")
@@ -105,7 +106,7 @@ class LazyLanes:
         if self._lanes is not None:
             # Kept alive: its destructor must not run in a process that does not own it.
             self._inherited.append(self._lanes)
-        self._lanes, self._process, self._closed = lanes, os.getpid(), False
+        self._lanes, self._process, self.closed = lanes, os.getpid(), False
         return lanes
 
     def set_knobs(self, lanes: Iterable[int] | int | None, knobs: dict[str, Any]) -> None:
@@ -114,7 +115,7 @@ class LazyLanes:
         Raises:
             ValueError: no such lane or knob, or a bad value; nothing has changed then.
         """
-        if self._closed:
+        if self.closed:
             self.current()
         indices = None if lanes is None else tuple(lane_indices(lanes, self.num_lanes))
         held = self.held
@@ -129,7 +130,7 @@ class LazyLanes:
     def close(self) -> None:
         """Close the lanes that this process opened; calling it twice is fine."""
         held = self.held
-        self._closed = True
+        self.closed = True
         if held is not None:
             self._lanes = None
             held.close()

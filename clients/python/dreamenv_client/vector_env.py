@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from dreamenv_client.arguments import check_reset_mask
+from dreamenv_client.arguments import check_reset_mask, option_dict
 from dreamenv_client.autoreset import Autoreset, Transition
 from dreamenv_client.env import RENDER_MODES, check_render_mode
 from dreamenv_client.infos import add_info
@@ -86,7 +86,7 @@ class DreamVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             ValueError: a bad seed, mask or option; nothing has changed then.
             TypeError: the mask is no array of bool.
         """
-        options = dict(options or {})
+        options = option_dict(options)
         mask = None
         if "reset_mask" in options:
             mask = check_reset_mask(options.pop("reset_mask"), self.num_envs)
@@ -131,6 +131,16 @@ class DreamVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             )
             return None
         return tuple(self._autoreset.render())
+
+    @property
+    def closed(self) -> bool:
+        """Whether the lanes are closed. Asked of them: Gymnasium's ``close`` does nothing where
+        this is true, and a reset or restore opens them again."""
+        return self._lanes.closed
+
+    @closed.setter
+    def closed(self, closed: bool) -> None:
+        """Set by Gymnasium's ``close``, after the lanes were closed."""
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free the lanes."""
