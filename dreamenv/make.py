@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from dreamenv_client import DreamEnv, DreamVectorEnv, Lanes, LaneSource
 from gymnasium.vector import AutoresetMode
 
-from dreamenv.dream.knobs import KNOBS, check_knobs, check_starts
+from dreamenv.dream.knobs import KNOBS, check_compile, check_knobs, check_starts
 from dreamenv.errors import PackageError
 from dreamenv.packages import load_config, load_package
 from dreamenv.sources import resolve, shipped
@@ -19,9 +19,10 @@ REAL_FPS = 50.0
 
 
 class DreamKnobs(TypedDict, total=False):
-    """Keyword arguments of a dream, all JSON values; what is left out or None is the package's."""
+    """Keyword arguments of a dream, all JSON values. None is as if left out, but for ``pad_rows``;
+    what is left out is the package's, unless said otherwise."""
 
-    obs: Literal["features", "latent", "pixels"]
+    obs: Literal["features", "latent", "pixels"] | None
     """What is observed; ``"features"`` if left out."""
     temperature: float | list[float] | None
     """A number from 0 (the mode) through 1 (as trained) to 100, or [low, high], drawn anew for
@@ -33,12 +34,14 @@ class DreamKnobs(TypedDict, total=False):
     """Decisions after which an episode is truncated."""
     starts: Literal["first", "any"] | None
     """Begin where real episodes began, or at any recorded moment."""
-    device: str
+    device: str | None
     """Where the model runs: ``"cpu"`` if left out."""
-    compile: bool
-    """Compile the step: the first one takes long, then large batches are faster."""
+    compile: bool | None
+    """Compile the step: the first one takes long, then large batches are faster. False if left
+    out."""
     pad_rows: Literal["auto"] | int | None
-    """Rows that a batch is padded to, so that a lane dreams the same alone as among others."""
+    """Rows that a batch is padded to, so that a lane dreams the same alone as among others:
+    ``"auto"`` if left out, None for none."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class LocalLanes:
     """Opens lanes in this process: loads the package's model, and torch with it, when called."""
 
     path: Path
-    knobs: DreamKnobs
+    knobs: dict[str, Any]
+    """See :class:`DreamKnobs`; none is None but for ``pad_rows``."""
 
     def __call__(self, num_lanes: int) -> Lanes:
         from dreamenv.dream import Dream
@@ -64,7 +68,8 @@ def dream_source(
 
     Args:
         model: a shipped id, a folder, or a hub id.
-        max_episode_steps: the most decisions an episode may have, whatever the horizon.
+        max_episode_steps: the most decisions an episode may have, whatever the horizon; None, or
+            -1 as ``gym.make`` has it, for no limit but that.
         knobs: see :class:`DreamKnobs`.
 
     Raises:
@@ -87,18 +92,20 @@ def dream_source(
         raise TypeError(f"unknown keywords {unknown}; a dream takes {known}")
     path = resolve(model).resolve()
     config = load_config(path)
-    space = config.observation_space(knobs.get("obs", "features"))
-    given = {name: value for name, value in knobs.items() if value is not None}
+    given: dict[str, Any] = {
+        name: value for name, value in knobs.items() if value is not None or name == "pad_rows"
+    }
+    space = config.observation_space(given.get("obs", "features"))
     _check_knobs(**{name: value for name, value in given.items() if name in KNOBS})
     check_starts(given.get("starts", config.defaults.starts))
-    if max_episode_steps is not None:
+    check_compile(given.get("compile", False))
+    if max_episode_steps not in (None, -1):
         _check_knobs(horizon=max_episode_steps)
-        horizon = knobs.get("horizon") or config.defaults.horizon
-        knobs["horizon"] = min(max_episode_steps, horizon)
+        given["horizon"] = min(max_episode_steps, given.get("horizon", config.defaults.horizon))
     return LaneSource(
         observation_space=space,
         action_space=config.action.space(),
-        open=LocalLanes(path, knobs),
+        open=LocalLanes(path, given),
         render_fps=max(1.0, REAL_FPS / config.real.frames_per_step),
         check_knobs=_check_knobs,
     )
@@ -112,7 +119,8 @@ def make_env(
     """One dream as a Gymnasium env: what ``gym.make("Dream-v0", model=…)`` calls.
 
     Args:
-        model: a shipped id, a folder, or a hub id.
+        model: a shipped id, a folder, or a hub id. As a string: ``env.spec.to_json()``, which
+            keeps what ``gym.make`` was given, takes no ``Path``.
         render_mode: ``"rgb_array"`` or None.
         knobs: see :class:`DreamKnobs`.
 
@@ -140,12 +148,13 @@ def make_vector_env(
     """A batch of dreams: what ``gym.make_vec("Dream-v0", num_envs=…, model=…)`` calls.
 
     Args:
-        model: a shipped id, a folder, or a hub id.
+        model: a shipped id, a folder, or a hub id. As a string: ``envs.spec.to_json()``, which
+            keeps what ``gym.make_vec`` was given, takes no ``Path``.
         num_envs: how many lanes.
-        autoreset_mode: an ``AutoresetMode`` or its value: ``"NextStep"``, ``"SameStep"`` or
-            ``"Disabled"``.
+        autoreset_mode: an ``AutoresetMode`` or, for ``envs.spec.to_json()`` too, its value:
+            ``"NextStep"``, ``"SameStep"`` or ``"Disabled"``.
         max_episode_steps: a limit in decisions beside the horizon; ``gym.make_vec`` hands it on,
-            and no wrapper cuts the lanes of a vector env.
+            and no wrapper cuts the lanes of a vector env. None or -1 for no limit but that.
         render_mode: ``"rgb_array"`` or None.
         knobs: see :class:`DreamKnobs`.
 

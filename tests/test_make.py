@@ -91,6 +91,7 @@ def test_unknown_models_are_refused_with_what_there_is(make, tmp_path, monkeypat
         ({"horizon": 0}, r"horizon is 0; expected"),
         ({"horizon": 2.5}, r"horizon is 2.5; expected"),
         ({"starts": "last"}, r"starts is 'last'; expected"),
+        ({"compile": "yes"}, r"compile is 'yes'; expected True or False"),
         ({"render_mode": "human"}, r"render_mode"),
     ],
 )
@@ -112,6 +113,37 @@ def test_bad_vector_arguments(tiny_package):
         gym.make_vec("Dream-v0", num_envs=2, autoreset_mode="Sometimes", model=str(tiny_package))
     with pytest.raises(ValueError, match="horizon is 0; expected"):
         gym.make_vec("Dream-v0", num_envs=2, max_episode_steps=0, model=str(tiny_package))
+
+
+def test_none_is_as_if_left_out(tiny_package):
+    left_out = ["obs", "temperature", "termination", "termination_temperature", "horizon"]
+    left_out += ["starts", "device", "compile"]
+    for make in (make_env, make_vector_env):
+        nones = make(str(tiny_package), **dict.fromkeys(left_out))
+        plain = make(str(tiny_package))
+        assert nones.observation_space == plain.observation_space
+        np.testing.assert_array_equal(nones.reset(seed=1)[0], plain.reset(seed=1)[0])
+        action = plain.action_space.sample()
+        np.testing.assert_array_equal(nones.step(action)[0], plain.step(action)[0])
+        nones.close()
+        plain.close()
+
+
+@pytest.mark.parametrize("knobs", [{}, {"horizon": 3}])
+def test_max_episode_steps_of_minus_one_is_no_limit(tiny_package, knobs):
+    """As for gym.make."""
+    made = dict(model=str(tiny_package), termination="none", max_episode_steps=-1, **knobs)
+    envs, env = gym.make_vec("Dream-v0", num_envs=2, **made), gym.make("Dream-v0", **made)
+    envs.reset(seed=0)
+    env.reset(seed=0)
+    for _ in range(20):
+        truncated = envs.step(envs.action_space.sample())[3]
+        assert truncated.tolist() == [env.step(env.action_space.sample())[3]] * 2
+        if truncated.any():
+            break
+    assert truncated.all()
+    envs.close()
+    env.close()
 
 
 @pytest.mark.parametrize(("knobs", "length"), [({}, 4), ({"horizon": 3}, 3), ({"horizon": 9}, 4)])

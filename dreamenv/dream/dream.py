@@ -19,7 +19,7 @@ from dreamenv.dream.arguments import check_count, check_mask, check_seeds
 from dreamenv.dream.beginning import Beginning, check_options
 from dreamenv.dream.clock import Clock, Status
 from dreamenv.dream.imagination import Imagination, PadRows, to_host
-from dreamenv.dream.knobs import KNOBS, Knobs
+from dreamenv.dream.knobs import KNOBS, Knobs, check_compile
 from dreamenv.dream.noise import NoiseBlocks
 from dreamenv.dream.one_step import STATE
 from dreamenv.dream.snapshot import check_snapshot
@@ -99,6 +99,7 @@ class Dream:
         pad_rows: PadRows = "auto",
     ) -> None:
         self.num_lanes = num_lanes = check_count(num_lanes)
+        check_compile(compile)
         config = package.config
         self.observation_space: gym.Space[Any] = config.observation_space(obs)
         self.action_space: gym.Space[Any] = config.action.space()

@@ -61,6 +61,16 @@ def check_starts(starts: Any) -> str:
     return starts
 
 
+def check_compile(compile: Any) -> None:
+    """Refuse what would be taken for a yes or a no without being one, as ``"no"`` would.
+
+    Raises:
+        ValueError: no bool.
+    """
+    if not isinstance(compile, bool):
+        raise ValueError(f"compile is {compile!r}; expected True or False.")
+
+
 class Knobs:
     """One entry a lane. ``temperature`` is the one in force, drawn from [low, high] an episode."""
 

@@ -92,6 +92,7 @@ def test_knobs_of_numpy_are_numbers_too(dream):
         (dict(obs="sound"), 'expected "features", "latent" or "pixels"'),
         (dict(starts="last"), 'starts is \'last\'; expected "first" or "any"'),
         (dict(device="abacus"), "device is 'abacus'"),
+        (dict(compile="no"), "compile is 'no'; expected True or False"),
     ],
 )
 def test_bad_arguments(small, arguments, message):
@@ -116,6 +117,28 @@ def test_bad_arguments(small, arguments, message):
         (dict(actions=STILL, reset=~NONE, seeds=[1.0, 2, 3]), r"seeds\[0\] is 1.0"),
         (dict(actions=STILL, reset=~NONE, seeds=7), "seeds is 7"),
         (dict(actions=STILL, reset=~NONE, options={"speed": 1}), r"unknown \['speed'\]"),
+        (
+            dict(actions=STILL, reset=~NONE, options={"speed": 1, 2: 3}),
+            r"unknown \['speed', 2\]; expected start",
+        ),
+        (dict(actions=STILL, reset=~NONE, options=5), "options is 5; expected a dict"),
+        (dict(actions=STILL, reset=~NONE, options="abc"), "options is 'abc'; expected a dict"),
+        (
+            dict(actions=STILL, reset=~NONE, options={"start": [1, [2, 3], 4]}),
+            r"start: no array \(.*\); expected an integer, or integers of shape \(3,\)",
+        ),
+        (
+            dict(actions=STILL, reset=~NONE, options={"observations": [FRAMES, FRAMES[:2]]}),
+            r"observations: no array \(.*\); expected uint8 of shape \(T,",
+        ),
+        (
+            dict(
+                actions=STILL,
+                reset=~NONE,
+                options={"observations": FRAMES, "actions": [BETWEEN[0], BETWEEN[0, :2], 1]},
+            ),
+            r"actions: no array \(.*\); expected an array of shape \(3, 3\)",
+        ),
         (dict(actions=STILL, reset=~NONE, options={"start": 40}), "expected numbers from 0 to 39"),
         (dict(actions=STILL, reset=~NONE, options={"start": -1}), "from 0 to 39"),
         (dict(actions=STILL, reset=~NONE, options={"start": [1, 2]}), r"shape \(3,\)"),
