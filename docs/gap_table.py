@@ -1,4 +1,4 @@
-"""Write the README's table of the gap from what ``benchmarks/transfer.py`` measured.
+"""Write the README's and the card's table of the gap from what ``benchmarks/transfer.py`` measured.
 
 python benchmarks/transfer.py --out docs/figures/transfer.json
 python docs/gap_table.py
@@ -11,11 +11,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+from dreamenv.card import card
 from dreamenv.cli.door import interval
+from dreamenv.packages import load_config
+from dreamenv.sources import ZOO
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "docs" / "figures" / "transfer.json"
 README = ROOT / "README.md"
+HEADING = """## The gap
+
+Policies trained from scratch by `dreamenv learn` with its defaults, acting sampled."""
 MARKED = re.compile(r"(?<=<!-- gap-table -->\n).*?(?=<!-- /gap-table -->)", re.DOTALL)
 
 
@@ -46,9 +52,13 @@ def gap_table(measured: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Rewrite the part of the README between the two marks."""
-    table = gap_table(json.loads(MEASURED.read_text(encoding="utf-8")))
+    """Rewrite the part of the README between the two marks, and the shipped package's card."""
+    measured = json.loads(MEASURED.read_text(encoding="utf-8"))
+    table = gap_table(measured)
     README.write_text(MARKED.sub(lambda _: table, README.read_text(encoding="utf-8")), "utf-8")
+    folder = ZOO / measured["dream"]
+    text = f"{card(load_config(folder))}\n{HEADING}\n\n{table}"
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

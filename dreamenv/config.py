@@ -9,16 +9,16 @@ from typing import Annotated, Any, Final, Literal
 
 import gymnasium as gym
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from dreamenv.learn_defaults import LearnDefaults
+from dreamenv.strict import Strict, Temperature
 
 FORMAT_VERSION: Final = 1
 Size = Annotated[int, Field(ge=1, le=65_536)]
-
-
-class Strict(BaseModel):
-    """Unknown fields are errors, values do not change after construction."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+Keyword = Annotated[str, Field(max_length=100, pattern=r"^[a-z][a-z0-9_]*$")]
+OF_GYM_MAKE = {"id", "max_episode_steps", "disable_env_checker", "render_mode"}
+"""Keywords of ``gym.make`` itself, which the declaration sets in other ways."""
 
 
 class ActionRepeat(Strict):
@@ -80,10 +80,18 @@ class RealSpec(Strict):
 
     env_id: Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_./-]+$")]
     """A registered Gymnasium id; module prefixes (``module:Id``) are refused."""
-    kwargs: dict[str, str | int | float | bool | None] = {}
-    preprocessing: Annotated[list[PreprocessStep], Field(max_length=32)] = []
+    kwargs: dict[Keyword, int | float | bool | None] = Field(default_factory=dict)
+    """Of the env's own class. Strings are refused: they may name files or programs."""
+    preprocessing: Annotated[list[PreprocessStep], Field(max_length=32, default_factory=list)]
     max_episode_steps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Limit in decisions, after preprocessing; None leaves the env's own."""
+
+    @field_validator("kwargs")
+    @classmethod
+    def _of_the_env(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(OF_GYM_MAKE & set(value)):
+            raise ValueError(f"expected keywords of the env's own class, got {taken}")
+        return value
 
     @property
     def shows_endings(self) -> bool:
@@ -120,7 +128,7 @@ class DiscreteAction(Strict):
 class DreamDefaults(Strict):
     """The knobs a dream has unless told otherwise."""
 
-    temperature: float | tuple[float, float] = 1.0
+    temperature: Temperature = 1.0
     termination: Literal["sample", "threshold", "none"] = "sample"
     termination_temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -129,26 +137,6 @@ class DreamDefaults(Strict):
     """Decisions after which an episode is truncated."""
     starts: Literal["first", "any"] = "first"
     """Start from states that began real episodes, or from any state of the bank."""
-
-    @field_validator("temperature")
-    @classmethod
-    def _temperature(cls, value: float | tuple[float, float]) -> float | tuple[float, float]:
-        low, high = value if isinstance(value, tuple) else (value, value)
-        if not 0.0 <= low <= high <= 100.0:
-            raise ValueError(f"expected 0 ≤ low ≤ high ≤ 100, got {value}")
-        return value
-
-
-class LearnDefaults(Strict):
-    """What ``dreamenv learn`` uses unless told otherwise, so that the one line transfers."""
-
-    algo: Literal["ppo", "a2c", "sac", "td3", "dqn", "cma"] = "ppo"
-    timesteps: Annotated[int, Field(ge=1, le=10**10)] = 1_000_000
-    num_envs: Annotated[int, Field(ge=1, le=65_536)] = 256
-    dream: dict[str, str | int | float | list[float]] = {}
-    """Keyword arguments of the dream that the learner trains in (horizon, starts, …)."""
-    hyperparameters: dict[str, str | int | float | bool | list[int]] = {}
-    """Keyword arguments of the SB3 algorithm, or of CMA-ES."""
 
 
 class PackageConfig(Strict):
@@ -169,7 +157,7 @@ class PackageConfig(Strict):
     real: RealSpec
     defaults: DreamDefaults = DreamDefaults()
     learn: LearnDefaults = LearnDefaults()
-    provenance: dict[str, Any] = {}
+    provenance: dict[str, Any] = Field(default_factory=dict)
     """Real steps, seeds, versions, the command: for people, never acted on."""
 
     @model_validator(mode="after")

@@ -6,7 +6,6 @@ its commit, and is checked like any other package before it is used.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import uuid
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dreamenv.cache import cache_folder
 from dreamenv.errors import PackageError
 from dreamenv.package_files import MAX_BYTES, MAX_PACKAGE_BYTES
 from dreamenv.sources import is_hub_id
@@ -104,7 +104,7 @@ def download(hub_id: str, *, client: HfApi | None = None) -> Path:
             found=repr(found.sha),
             fix="Check that the hub's address (HF_ENDPOINT) is right.",
         )
-    folder = _cache() / repo_id.replace("/", "--") / str(found.sha)
+    folder = cache_folder() / repo_id.replace("/", "--") / str(found.sha)
     if folder.is_dir():
         return folder
     # Filled beside its place and moved there whole.
@@ -156,11 +156,6 @@ def _check_id(hub_id: str) -> None:
         )
 
 
-def _cache() -> Path:
-    """Where downloads are kept: ``DREAMENV_CACHE``, or ``~/.cache/dreamenv``."""
-    return Path(os.environ.get("DREAMENV_CACHE") or Path.home() / ".cache" / "dreamenv")
-
-
 def _client() -> HfApi:
     try:
         from huggingface_hub import HfApi
@@ -182,6 +177,6 @@ def _refusals(hub_id: str) -> Iterator[None]:
             "hub",
             expected="a repository that can be reached",
             found=f"{type(error).__name__}: {error}",
-            fix="Check the name, the network, and `hf auth login` if it is private; "
-            "a folder on disk needs none of them.",
+            fix="No folder here has that name, so it was taken for a hub id. Check the name, the "
+            "network, and `hf auth login` if it is private.",
         ) from error

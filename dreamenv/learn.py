@@ -86,6 +86,7 @@ def learn(
         hyperparameters: of the algorithm, over the package's.
 
     Raises:
+        OSError: no place for ``out``.
         ValueError: an unknown algorithm or hyperparameter, an algorithm that cannot take the
             dream's actions, a bad knob, or fewer than one decision or lane.
         PackageError: no such package.
@@ -101,14 +102,15 @@ def learn(
     config = load_config(dream)
     recipe = config.learn
     algo = algo or recipe.algo
-    own = recipe.hyperparameters if algo == recipe.algo else {}
+    own = recipe.settings if algo == recipe.algo else {}
     settings = {**DEFAULTS.get(algo, {}), **own, **(hyperparameters or {})}
+    path = _place(Path(out))
     steps = recipe.timesteps if timesteps is None else timesteps
     if steps < 1:
         raise ValueError(f"timesteps: expected at least 1, got {steps}")
-    chosen: dict[str, Any] = {"device": device, **recipe.dream, **(knobs or {})}
+    chosen: dict[str, Any] = {"device": device, **recipe.knobs, **(knobs or {})}
     if algo == "cma":
-        return _evolve(dream, Path(out), steps, seed, chosen, settings, progress)
+        return _evolve(dream, path, steps, seed, chosen, settings, progress)
     lanes = DreamVecEnv(dream, num_envs=recipe.num_envs if num_envs is None else num_envs, **chosen)
     horizon = int(chosen.get("horizon") or config.defaults.horizon)
     env = VecMonitor(lanes)
@@ -118,7 +120,7 @@ def learn(
         began = time.monotonic()
         model.learn(steps, callback=[Stagger(lanes, horizon, seed), watch])
         seconds = time.monotonic() - began
-        path = _save(model, Path(out))
+        _save(model, path)
     finally:
         env.close()
     return Learned(path, int(model.num_timesteps), seconds, watch.curve)
@@ -144,8 +146,8 @@ def _evolve(
     evolved = evolve(
         dream, CMAConfig(**settings), timesteps=timesteps, seed=seed, knobs=knobs, progress=progress
     )
-    path = _save(as_policy(evolved.parameters, dream, knobs), out)
-    return Learned(path, evolved.timesteps, time.monotonic() - began, evolved.curve)
+    _save(as_policy(evolved.parameters, dream, knobs), out)
+    return Learned(out, evolved.timesteps, time.monotonic() - began, evolved.curve)
 
 
 def _algorithm(algo: str, env: VecEnv, settings: Settings, seed: int) -> BaseAlgorithm:
@@ -183,11 +185,18 @@ class _Falling:
         return self.last + (self.first - self.last) * left
 
 
-def _save(model: BaseAlgorithm, out: Path) -> Path:
-    from stable_baselines3.common.utils import LinearSchedule
-
+def _place(out: Path) -> Path:
+    """Where the policy goes; told to be impossible before it is learnt, not after."""
+    if not out.name or out.is_dir():
+        raise ValueError(f"out: expected the path of a file, got {str(out)!r}")
     path = out if out.suffix == ".zip" else out.with_name(out.name + ".zip")
     path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _save(model: BaseAlgorithm, path: Path) -> None:
+    from stable_baselines3.common.utils import LinearSchedule
+
     if isinstance(falling := model.learning_rate, _Falling):
         # SB3's own class in its place: the file loads where dreamenv is not installed.
         model.learning_rate = LinearSchedule(falling.first, falling.last, 1.0)
@@ -196,4 +205,3 @@ def _save(model: BaseAlgorithm, out: Path) -> Path:
     with partial.open("wb") as file:
         model.save(file)
     partial.replace(path)
-    return path

@@ -60,11 +60,12 @@ class Round:
 
 
 def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
-    """Run rounds until the budget of real frames is used, and leave the last one's policy.
+    """Run rounds until the budget of real frames, or the recipe's number of rounds, is used up.
 
     Leaves ``policy.zip``, ``package/`` and ``curve.json`` in ``config.out``, and every round's
     data, package and policy in ``round-NN``. Killed at any point, the same call goes on where it
-    was. The last round is the result: no round is chosen by the episodes that are reported.
+    was; a larger budget goes on with more rounds, as far as the recipe has them. The last round is
+    the result: no round is chosen by the episodes that are reported.
 
     Raises:
         DataError: the folder belongs to a loop of another configuration, or the budget is

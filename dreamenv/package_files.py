@@ -82,7 +82,7 @@ def replace_folder(path: Path, files: Mapping[str, bytes], check: Callable[[Path
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     _settle(path)
-    _refuse_to_overwrite_others(path)
+    refuse_to_overwrite_others(path)
     fresh = path.with_name(f".{path.name}.saving-{uuid.uuid4().hex}")
     fresh.mkdir()
     try:
@@ -138,7 +138,12 @@ def _discard(folder: Path) -> None:
     shutil.rmtree(rubbish)
 
 
-def _refuse_to_overwrite_others(path: Path) -> None:
+def refuse_to_overwrite_others(path: Path) -> None:
+    """Refuse a place for a package that holds something else.
+
+    Raises:
+        PackageError: it does.
+    """
     if not path.exists():
         return
     if not path.is_dir():

@@ -10,9 +10,11 @@ from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
+from dreamenv_client.actions import check_actions, one_action
 from numpy.typing import NDArray
 
 from dreamenv.action_repeat import ActionRepeat
+from dreamenv.cache import cache_folder
 from dreamenv.config import Crop, Pick, RealSpec, RescaleAction, Resize
 from dreamenv.errors import DataError
 
@@ -21,7 +23,7 @@ KNOWN = {
     "Vizdoom": ("doom", "vizdoom.gymnasium_wrapper"),
 }
 """By how an env id begins: the extra that brings it, and the module that registers it. The only
-modules that a declared env can make import."""
+modules that a declared env can have imported."""
 
 
 def build_env(spec: RealSpec, render_mode: str | None = None) -> gym.Env[Any, Any]:
@@ -60,17 +62,25 @@ def _make(spec: RealSpec, render_mode: str | None) -> gym.Env[Any, Any]:
         with warnings.catch_warnings():
             # Box2D warns so while its C code is imported, and crashes where warnings are errors.
             warnings.filterwarnings("ignore", "builtin type .* has no __module__ attribute")
+            own: dict[str, Any] = dict(spec.kwargs)
             if module is not None:
                 importlib.import_module(module)
+                # Doom's engine keeps its settings in a file, in the working folder if not told.
+                cache_folder().mkdir(parents=True, exist_ok=True)
+                own["doom_config_path"] = str(cache_folder() / "vizdoom.ini")
             return gym.make(
                 spec.env_id,
                 max_episode_steps=limit,
                 disable_env_checker=True,
                 render_mode=render_mode,
-                **spec.kwargs,
+                **own,
             )
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise ImportError(f"{spec.env_id}: {error}; fix: {fix}") from error
+    except TypeError as error:
+        raise DataError(
+            f"{spec.env_id}: expected keywords that the env takes, got {spec.kwargs}; {error}"
+        ) from error
     except gym.error.UnregisteredEnv as error:
         raise DataError(f"real env {spec.env_id!r}: expected a registered id; {error}") from error
 
@@ -222,11 +232,9 @@ class CheckedAction(gym.ActionWrapper[Any, Any, Any]):
         """The action as a plain int.
 
         Raises:
-            ValueError: not a whole number in the space.
+            ValueError: not a whole number in the space, just as a dream refuses it.
         """
-        if not self.action_space.contains(action):
-            raise ValueError(f"action: expected one of {self.action_space}, got {action!r}")
-        return int(action)
+        return int(check_actions(self.action_space, one_action(self.action_space, action), 1)[0])
 
 
 class SymmetricAction(gym.ActionWrapper[Any, Any, Any]):
@@ -254,13 +262,9 @@ class SymmetricAction(gym.ActionWrapper[Any, Any, Any]):
         """The real env's action.
 
         Raises:
-            ValueError: wrong shape, NaN, or outside [-1, 1].
+            ValueError: wrong shape, NaN, or outside [-1, 1], just as a dream refuses it.
         """
-        given = np.asarray(action, np.float64)
-        if given.shape != self._low.shape or not (np.abs(given) <= 1.0).all():
-            raise ValueError(
-                f"action: expected {self._low.shape[0]} numbers in [-1, 1], got {action!r}"
-            )
+        given = check_actions(self.action_space, one_action(self.action_space, action), 1)[0]
         mapped = self._low + (given + 1.0) / 2.0 * self._range
         cut: NDArray[Any] = mapped.clip(self._inner.low, self._inner.high)
         return cut.astype(self._inner.dtype)

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from dreamenv.config import LearnDefaults, Strict
 from dreamenv.errors import DataError
+from dreamenv.learn_defaults import LearnDefaults
+from dreamenv.strict import Strict
 
 FOLDER = Path(__file__).parent / "zoo" / "recipes"
 SMALLEST_ROUND = 8

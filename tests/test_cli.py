@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from dreamenv.cli import app
 from dreamenv.cli.door import complete_dream, interval
-from dreamenv.config import LearnDefaults
+from dreamenv.learn_defaults import LearnDefaults
 from dreamenv.packages import load_config
 from dreamenv.sources import shipped
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -39,6 +40,11 @@ WRONG = {
         "r.json",
     ),
     "no package": (["verify", "nothing"], "nothing"),
+    "no file to learn to": (["learn", "PACKAGE", "--out", "."], "path of a file"),
+    "fewer than no steps": (
+        ["train", "mdnrnn", "data", "--out", "new", "--vae-steps=-1"],
+        "--vae-steps",
+    ),
     "no hub name": (["push", "PACKAGE", "a:b"], "org/name"),
     "no dream to audit": (["audit", "nothing", "--out", "new"], "dreamenv list"),
     "no such option": (["list", "--loud"], "--loud"),
@@ -100,3 +106,37 @@ def test_exit_codes_of_the_installed_command():
     assert debug.returncode == 1
     assert "Traceback" in debug.stderr
     assert dreamenv("--version").stdout.startswith("dreamenv 0.")
+
+
+def test_the_card_is_read_as_the_rest_of_a_package(tiny_package, tmp_path):
+    """No link, no pipe; and found where a killed save left it."""
+    package = Path(shutil.copytree(tiny_package, tmp_path / "one"))
+    card = package / "README.md"
+    card.unlink()
+    card.symlink_to("/etc/hostname")
+    result = CliRunner().invoke(app, ["info", str(package)], env=PLAIN)
+    assert result.exit_code == 2
+    assert "expected a plain file, found a link" in result.stderr
+    card.unlink()
+    os.mkfifo(card)
+    assert CliRunner().invoke(app, ["info", str(package)], env=PLAIN).exit_code == 2
+    card.unlink()
+    card.write_text("# safe and sound")
+    package.rename(tmp_path / ".one.previous")
+    result = CliRunner().invoke(app, ["info", str(package)], env=PLAIN)
+    assert "safe and sound" in result.stdout
+
+
+def test_a_loop_of_a_declared_file_has_that_envs_recipe(tmp_path, monkeypatch):
+    """The file says which env; it is no recipe itself."""
+    from dreamenv.real_specs import FOLDER
+    from dreamenv.recipes import load_recipe
+
+    asked = []
+    monkeypatch.setattr("dreamenv.loop.loop", lambda config, progress: asked.append(config) or [])
+    mine = tmp_path / "mine.json"
+    mine.write_bytes((FOLDER / "CarRacing-v3.json").read_bytes())
+    arguments = ["loop", str(mine), "--real-steps", "100000", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments, env=PLAIN)
+    assert result.exit_code == 0, result.output
+    assert asked[0].recipe == load_recipe("CarRacing-v3")

@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from dreamenv.config import LearnDefaults
+from dreamenv.learn_defaults import LearnDefaults
 from dreamenv.packages import save_package
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

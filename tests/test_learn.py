@@ -15,8 +15,8 @@ import torch
 from dreamenv_client.sb3 import DreamVecEnv as FaceVecEnv
 
 import dreamenv.sb3
-from dreamenv.config import LearnDefaults
 from dreamenv.learn import DEFAULTS, learn
+from dreamenv.learn_defaults import LearnDefaults
 from dreamenv.packages import load_config, save_package
 
 SMALL = {"n_steps": 16, "batch_size": 32, "n_epochs": 2, "net_arch": [8]}
@@ -97,7 +97,7 @@ def test_what_is_not_given_is_the_packages_own(make_package, tmp_path, monkeypat
     assert (model.n_envs, model.n_steps, model.gamma) == (3, 4, 0.9)
     assert model.policy_kwargs["net_arch"] == [6]
     assert made == [
-        (3, {"device": "cpu", "horizon": 5, "temperature": [0.5, 1.5], "starts": "any"})
+        (3, {"device": "cpu", "horizon": 5, "temperature": (0.5, 1.5), "starts": "any"})
     ]
     # Another algorithm than the recipe's gets its own defaults, and what is given goes first.
     given = learn(

@@ -235,7 +235,7 @@ def test_actions_are_mapped_then_cut(shapes):
 def test_bad_actions_are_refused(shapes, action):
     env = build_env(RealSpec(env_id=shapes()))
     env.reset(seed=0)
-    with pytest.raises(ValueError, match=r"action: expected 2 numbers in \[-1, 1\], got"):
+    with pytest.raises(ValueError, match=r"action(\[\d\])? (has shape|is) .*; expected"):
         env.step(np.array(action))
     assert env.unwrapped.taken == []
 
@@ -274,6 +274,11 @@ def test_what_does_not_fit_is_refused(shapes, observation, action, steps, messag
     spec = RealSpec(env_id=shapes(observation, action), preprocessing=steps)
     with pytest.raises(DataError, match=message):
         build_env(spec)
+
+
+def test_keywords_that_the_env_does_not_take_are_named():
+    with pytest.raises(DataError, match=r"expected keywords that the env takes, got .*colour"):
+        build_env(RealSpec(env_id=CAR, kwargs={"colour": 1}))
 
 
 def test_an_unknown_env_is_named():

@@ -89,8 +89,10 @@ def train(
         typer.Option(metavar="DREAM", help="A package of the same sizes to train on from."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The package's name; OUT's by default.")] = None,
-    vae_steps: Annotated[int | None, typer.Option(help="Gradient steps of the VAE.")] = None,
-    rnn_steps: Annotated[int | None, typer.Option(help="Gradient steps of the MDN-RNN.")] = None,
+    vae_steps: Annotated[int | None, typer.Option(min=0, help="Gradient steps of the VAE.")] = None,
+    rnn_steps: Annotated[
+        int | None, typer.Option(min=0, help="Gradient steps of the MDN-RNN.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Fit a world model on recorded episodes; killed or stopped, the same command goes on.
@@ -154,11 +156,12 @@ def loop(
     from dreamenv.real_specs import load_real_spec
     from dreamenv.recipes import load_recipe
 
+    real = load_real_spec(env)
     config = LoopConfig(
-        real=load_real_spec(env),
+        real=real,
         out=out,
         real_steps=real_steps,
-        recipe=load_recipe(recipe or env),
+        recipe=load_recipe(recipe or real.env_id),
         family="mdnrnn",
         algo=algo,
         seed=seed,

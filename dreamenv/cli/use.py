@@ -56,6 +56,7 @@ def info(
 
     [cyan]dreamenv info Dream-CarRacing-v0[/cyan]
     """
+    from dreamenv.package_files import MAX_BYTES, open_files
     from dreamenv.packages import load_config
     from dreamenv.sources import resolve
 
@@ -67,7 +68,8 @@ def info(
     from rich.console import Console
     from rich.markdown import Markdown
 
-    card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+    with open_files(folder, ["README.md"]) as files:
+        card = files["README.md"].read(MAX_BYTES["README.md"]).decode(errors="replace")
     # A stranger's card may hold the terminal's escape sequences.
     Console().print(Markdown("".join(c for c in card if c.isprintable() or c == "\n")))
 

@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 import gymnasium as gym
 from pydantic import Field, ValidationError
 
-from dreamenv.config import BoxAction, DiscreteAction, RealSpec, Size, Strict
+from dreamenv.config import BoxAction, DiscreteAction, RealSpec, Size
 from dreamenv.errors import DataError
+from dreamenv.strict import Strict
 
 FILE = "manifest.json"
 DISTRIBUTIONS = (
@@ -37,7 +38,7 @@ class Manifest(Strict):
     observation_shape: Annotated[list[Size], Field(min_length=1, max_length=3)]
     """Of one frame, uint8."""
     action: Annotated[BoxAction | DiscreteAction, Field(discriminator="type")]
-    episodes: Annotated[int, Field(ge=1)]
+    episodes: Annotated[int, Field(ge=1, le=10_000_000)]
     """How many the folder has when it is finished."""
     episodes_per_shard: Annotated[int, Field(ge=1)]
     """All shards but the last have this many."""
@@ -47,6 +48,10 @@ class Manifest(Strict):
     """What else the data follow from: seed, noise, limits, digests of policy and dream."""
     versions: dict[str, str]
     """Of the installed packages that the data may depend on."""
+
+    def shard_size(self, index: int) -> int:
+        """Episodes of one planned shard."""
+        return min(self.episodes_per_shard, self.episodes - index * self.episodes_per_shard)
 
     @property
     def shards(self) -> list[int]:

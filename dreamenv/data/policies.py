@@ -167,8 +167,15 @@ def load_policy(path: str | Path) -> BaseAlgorithm:
         raise PolicyError(
             f"{path}: expected a policy saved by Stable-Baselines3 (a .zip with its data), {error}"
         ) from error
-    name = next((name for name, mark in MARKS.items() if mark in settings), None)
+    named = settings if isinstance(settings, dict) else {}
+    name = next((name for name, mark in MARKS.items() if mark in named), None)
     if name is None:
         raise PolicyError(f"{path}: expected a policy of {', '.join(MARKS)}; found none of them")
     algorithm: type[BaseAlgorithm] = getattr(stable_baselines3, name)
-    return algorithm.load(path, device="cpu")
+    try:
+        return algorithm.load(path, device="cpu")
+    except Exception as error:  # Whatever torch, pickle and SB3 say of a file that is damaged.
+        raise PolicyError(
+            f"{path}: expected a whole policy of {name}, found {type(error).__name__}: {error}; "
+            "copy or learn it again"
+        ) from error

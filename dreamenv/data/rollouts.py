@@ -92,4 +92,7 @@ class Rollouts:
 
 def finished_shards(folder: Path, manifest: Manifest) -> list[int]:
     """Numbers of the shards that are there."""
-    return [i for i in range(len(manifest.shards)) if shard_folder(folder, i).is_dir()]
+    planned = -(-manifest.episodes // manifest.episodes_per_shard)
+    found = (path.name for path in folder.glob("shard-*") if path.is_dir())
+    numbers = sorted(int(name[6:]) for name in found if name[6:].isdecimal())
+    return [i for i in numbers if i < planned and shard_folder(folder, i).is_dir()]

@@ -104,10 +104,12 @@ def read_shard(folder: Path, index: int, manifest: Manifest) -> list[Episode]:
         DataError: a file is missing, truncated, of another dtype or shape, or holds values that
             no collection writes.
     """
-    path, count = shard_folder(folder, index), manifest.shards[index]
+    path, count = shard_folder(folder, index), manifest.shard_size(index)
     columns = {n: _load(path / f"{n}.npy", t, (count,)) for n, t in PER_EPISODE.items()}
     lengths = columns["lengths"]
     _require(bool((lengths >= 1).all()), path / "lengths.npy", "each ≥ 1", lengths.tolist())
+    real = columns["real_steps"]
+    _require(bool((real >= lengths).all()), path / "real_steps.npy", "≥ lengths", real.tolist())
     steps = int(lengths.sum())
     frames = _load(
         path / FRAMES, np.uint8, (steps + count, *manifest.observation_shape), mapped=True

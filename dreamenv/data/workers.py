@@ -91,7 +91,7 @@ def collect_shard(
     """Play one shard's episodes and write them."""
     first = index * manifest.episodes_per_shard
     episodes = []
-    for number in range(first, first + manifest.shards[index]):
+    for number in range(first, first + manifest.shard_size(index)):
         episode = play(config, policy, manifest.policy, number)
         episodes.append(episode)
         total = float(episode.rewards.sum(dtype=np.float64))

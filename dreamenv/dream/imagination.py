@@ -20,6 +20,7 @@ from dreamenv.dream.one_step import (
     with_state,
 )
 from dreamenv.dream.rows import EFFORT, Batch, RowPlan, fingerprint, plan_rows
+from dreamenv.errors import PackageError
 from dreamenv.models.world_model import Noise, ObservationKind, State, WorldModel
 from dreamenv.packages import Package
 
@@ -39,6 +40,7 @@ class Imagination:
     Raises:
         ValueError: no such device, or a bad ``pad_rows``.
         RuntimeError: ``compile`` without a C++ compiler.
+        PackageError: weights that dream infinities.
     """
 
     def __init__(
@@ -64,6 +66,14 @@ class Imagination:
 
         self._step = compiled_function(step, self.device) if compile else step
         sample = sample_batch(self.model, package)
+        if not all(torch.isfinite(rows).all() for rows in step_batch(self.model, sample).values()):
+            raise PackageError.at(
+                package.path or package.config.name,
+                "weights",
+                expected="finite numbers in its dreams",
+                found="infinity or NaN",
+                fix="Train the package again: its weights are out of all proportion.",
+            )
         self.plan = self._plan(package, sample, pad_rows)
         self.rows = self.plan.padded(num_lanes)
         at = torch.zeros(self.rows, dtype=torch.int64, device=self.device)

@@ -130,7 +130,7 @@ def _agrees(function: RowFunction, pool: Batch, reference: Batch, length: int, e
 
 
 def _same_bits(a: Tensor, b: Tensor) -> bool:
-    # Clones, since a tensor of one row is contiguous whatever its strides are, and is then no bytes.
+    # Clones: one row counts as contiguous whatever its strides, and is not to be had as bytes then.
     one, other = (t.clone(memory_format=torch.contiguous_format) for t in (a, b))
     return torch.equal(one.view(torch.uint8), other.view(torch.uint8))
 

@@ -12,12 +12,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from dreamenv.claim import claim
-from dreamenv.config import DiscreteAction, DreamDefaults, LearnDefaults, PackageConfig
+from dreamenv.config import DiscreteAction, DreamDefaults, PackageConfig
 from dreamenv.data.rollouts import Episode, Rollouts
 from dreamenv.errors import DataError
+from dreamenv.learn_defaults import LearnDefaults
 from dreamenv.models.mdnrnn import MDNRNN, MDNRNNSizes
+from dreamenv.package_files import refuse_to_overwrite_others
 from dreamenv.packages import Package, load_package, save_package
 from dreamenv.progress import Progress, silent
 from dreamenv.training.mdnrnn import RNNConfig, fit_mdnrnn, fit_reward_bins, read
@@ -64,17 +67,26 @@ def train_mdnrnn(
         initial: a package of the same sizes to train on from.
 
     Raises:
-        DataError: too few episodes, data of different real envs, or an ``OUT.training`` that was
-            begun with other data or settings.
+        DataError: too few episodes, data of different real envs, settings that no package can
+            have, an ``initial`` of other sizes, or an ``OUT.training`` that was begun with other
+            data or settings.
+        PackageError: ``out`` holds something that is no package.
     """
     config = config or TrainConfig()
     rollouts = Rollouts.open(data)
     episodes = rollouts.episodes
     if len(episodes) < 2:
         raise DataError(f"{data}: expected at least 2 episodes, got {len(episodes)}; collect more")
+    sizes = _sizes(rollouts, config.sizes)
+    if initial is not None and initial.config.sizes != asdict(sizes):
+        raise DataError(
+            f"initial: expected a package of sizes {asdict(sizes)}, got {initial.config.sizes}"
+        )
+    described = _described(rollouts, sizes, config)  # and what is wrong with it said at once
+    refuse_to_overwrite_others(out)
     training, held_out = split(episodes, config.held_out)
     torch.manual_seed(config.seed)
-    model = MDNRNN(_sizes(rollouts, config.sizes))
+    model = MDNRNN(sizes)
     if initial is not None:
         model.load_state_dict(initial.weights)
     folder = out.with_name(out.name + ".training")
@@ -106,27 +118,19 @@ def train_mdnrnn(
     never_ends = not any(e.terminated for e in episodes)
     knobs = {"threshold": threshold} | ({"termination": "none"} if never_ends else {})
     package = Package(
-        config=PackageConfig(
-            name=config.name,
-            family="mdnrnn",
-            sizes=asdict(model.sizes),
-            observation_shape=list(rollouts.observation_shape),
-            action=rollouts.action,
-            latent=model.latent,
-            features=model.features,
-            latent_bound=model.sizes.latent_bound,
-            real=rollouts.real,
-            defaults=DreamDefaults(**(knobs | config.defaults)),
-            learn=LearnDefaults(**config.learn),
-            provenance={
-                "real_steps": rollouts.real_steps,
-                "episodes": len(episodes),
-                "held_out_episodes": len(held_out),
-                "held_out": measured,
-                "training": asdict(config),
-                "versions": _versions(),
+        config=described.model_copy(
+            update={
+                "defaults": DreamDefaults(**(knobs | config.defaults)),
+                "provenance": {
+                    "real_steps": rollouts.real_steps,
+                    "episodes": len(episodes),
+                    "held_out_episodes": len(held_out),
+                    "held_out": measured,
+                    "training": asdict(config),
+                    "versions": _versions(),
+                }
+                | (provenance or {}),
             }
-            | (provenance or {}),
         ),
         weights=model.state_dict(),
         starts=start_bank(
@@ -136,6 +140,30 @@ def train_mdnrnn(
     )
     save_package(package, out, card or "")
     return load_package(out)
+
+
+def _described(rollouts: Rollouts, sizes: MDNRNNSizes, config: TrainConfig) -> PackageConfig:
+    """The package's config as far as it does not depend on the fit.
+
+    Raises:
+        DataError: a setting that no package can have.
+    """
+    try:
+        return PackageConfig(
+            name=config.name,
+            family="mdnrnn",
+            sizes=asdict(sizes),
+            observation_shape=list(rollouts.observation_shape),
+            action=rollouts.action,
+            latent=sizes.latent,
+            features=sizes.latent + sizes.hidden,
+            latent_bound=sizes.latent_bound,
+            real=rollouts.real,
+            defaults=DreamDefaults(**config.defaults),
+            learn=LearnDefaults(**config.learn),
+        )
+    except ValidationError as error:
+        raise DataError(f"settings of the package: {error}") from error
 
 
 def split(episodes: Sequence[Episode], share: float) -> tuple[list[Episode], list[Episode]]:

@@ -192,7 +192,15 @@ def test_sampling_follows_the_given_generator_alone(name):
         assert first[0] != first[1]
 
 
-@pytest.mark.parametrize("content", [b"", b"not a zip", "empty zip", "other zip", "unknown"])
+TEXTS = {
+    "other zip": "{",
+    "unknown": '{"gamma": 1}',
+    "a number": "3",
+    "a mark alone": '{"clip_range": 1}',
+}
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", "empty zip", *TEXTS])
 def test_what_is_no_policy_is_refused(tmp_path, content):
     path = tmp_path / "policy.zip"
     if isinstance(content, bytes):
@@ -200,11 +208,26 @@ def test_what_is_no_policy_is_refused(tmp_path, content):
     else:
         with zipfile.ZipFile(path, "w") as archive:
             if content != "empty zip":
-                archive.writestr("data", {"other zip": "{", "unknown": '{"gamma": 1}'}[content])
-    with pytest.raises(PolicyError, match=r"policy.zip: expected a policy"):
+                archive.writestr("data", TEXTS[content])
+    with pytest.raises(PolicyError, match=r"policy.zip: expected a (whole )?policy"):
         load_policy(path)
     with pytest.raises(PolicyError, match="expected a policy"):
         load_policy(tmp_path / "missing.zip")
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut", "missing"])
+def test_a_damaged_policy_is_refused(ppo, tmp_path, damage):
+    path = tmp_path / "policy.zip"
+    with zipfile.ZipFile(ppo) as whole, zipfile.ZipFile(path, "w") as archive:
+        for name in whole.namelist():
+            content = whole.read(name)
+            if name == "policy.pth":
+                if damage == "missing":
+                    continue
+                content = b"garbage" if damage == "garbage" else content[: len(content) // 2]
+            archive.writestr(name, content)
+    with pytest.raises(PolicyError, match=r"policy.zip: expected a whole policy of PPO"):
+        load_policy(path)
 
 
 def test_the_kind_of_observation_is_told_by_its_space(tiny_package):

@@ -248,7 +248,8 @@ def test_frames_are_not_loaded(tmp_path):
     del frames
     rewrite(shard / "actions.npy", np.zeros((length, 2), np.float32))
     rewrite(shard / "rewards.npy", np.zeros(length, np.float32))
-    rewrite(shard / "lengths.npy", np.array([length]))
+    for name in ("lengths", "real_steps"):
+        rewrite(shard / f"{name}.npy", np.array([length]))
     script = """
         import resource, sys
         from dreamenv.data.rollouts import Rollouts

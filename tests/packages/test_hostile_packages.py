@@ -236,6 +236,35 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "name that climbs": (config(name="../../etc"), r"config.json: name"),
     "name of a drive": (config(name="C:\\dreams"), r"config.json: name"),
     "env id with a module": (config(real__env_id="os:system"), r"config.json: real.env_id"),
+    "a program in the env's keywords": (
+        config(real__kwargs={"vizdoom_path": "/tmp/evil"}),
+        r"config.json: real.kwargs.vizdoom_path",
+    ),
+    "gym.make's own keyword": (
+        config(real__kwargs={"max_episode_steps": 3}),
+        r"real.kwargs: .*own",
+    ),
+    "a keyword that is none": (config(real__kwargs={"x; y": 3}), r"config.json: real.kwargs"),
+    "a file to write in the learner's settings": (
+        config(learn__hyperparameters={"tensorboard_log": "/tmp/evil"}),
+        r"config.json: learn.hyperparameters.tensorboard_log: .*Extra inputs",
+    ),
+    "a rollout beyond memory": (
+        config(learn__hyperparameters={"n_steps": 10**12}),
+        r"config.json: learn.hyperparameters.n_steps",
+    ),
+    "a rollout beyond memory by lanes": (
+        config(learn__hyperparameters={"n_steps": 10**6}, learn__num_envs=65_536),
+        r"config.json: learn: .*at most 16,777,216",
+    ),
+    "another model in the learner's dream": (
+        config(learn__dream={"model": "other"}),
+        r"config.json: learn.dream.model: .*Extra inputs",
+    ),
+    "a learner that is text": (
+        config(learn__hyperparameters={"n_epochs": "many"}),
+        r"config.json: learn.hyperparameters.n_epochs",
+    ),
     "unknown preprocessing": (
         config(real__preprocessing=[{"name": "exec", "code": "1"}]),
         r"config.json: real.preprocessing.0",

@@ -17,7 +17,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from dreamenv.config import LearnDefaults, RealSpec
+from dreamenv.config import RealSpec
+from dreamenv.learn_defaults import LearnDefaults
 from dreamenv.recipes import FirstData, NextData, Recipe
 
 SIDE, WIDTH = 16, 4

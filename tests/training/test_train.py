@@ -17,7 +17,7 @@ from dreamenv.config import RealSpec
 from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.rollouts import Rollouts
 from dreamenv.data.shards import Episode
-from dreamenv.errors import DataError
+from dreamenv.errors import DataError, PackageError
 from dreamenv.models.mdnrnn import MDNRNN
 from dreamenv.models.world_model import Noise
 from dreamenv.packages import Package, load_package, verify_package
@@ -264,3 +264,26 @@ def test_an_episode_once_trained_on_is_never_held_out(count, more, share):
     _, later = split(episodes, share)
     if share > 0:
         assert not {e.seed for e in training} & {e.seed for e in later}
+
+
+def test_what_no_package_can_have_is_refused_before_any_training(
+    data, trained, tmp_path, monkeypatch
+):
+    """Hours later would be too late."""
+    monkeypatch.setattr("dreamenv.training.train.fit_vae", None)
+    monkeypatch.setattr("dreamenv.training.train.fit_mdnrnn", None)
+    for changes, message in (
+        ({"name": "a bad name!"}, "name"),
+        ({"defaults": {"temprature": 1.0}}, "temprature"),
+        ({"learn": {"algo": "es"}}, "algo"),
+    ):
+        with pytest.raises(DataError, match=message):
+            train_mdnrnn(data, tmp_path / "out", dataclasses.replace(CONFIG, **changes))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("mine")
+    with pytest.raises(PackageError, match=r"thesis\.txt"):
+        train_mdnrnn(data, tmp_path / "taken", CONFIG)
+    wider = dataclasses.replace(CONFIG, sizes=CONFIG.sizes | {"hidden": 40})
+    with pytest.raises(DataError, match="initial: expected a package of sizes"):
+        train_mdnrnn(data, tmp_path / "out", wider, initial=trained)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
