@@ -21,7 +21,9 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
 SMALL = dict(height=16, width=16, vae_base=2, latent=4, hidden=8, mixtures=3, head=8)
-CAR = dict(height=16, width=16, vae_base=2, latent=32, hidden=256, mixtures=5, head=128)
+CAR = dict(
+    height=16, width=16, vae_base=2, latent=32, hidden=256, mixtures=5, head=128, dropout=0.1
+)
 
 
 def random_package(
@@ -71,7 +73,7 @@ def small() -> Package:
 
 @pytest.fixture(scope="session")
 def car() -> Package:
-    """The car's sizes, but for the VAE."""
+    """The car's sizes and dropout, but for the VAE."""
     return random_package(CAR)
 
 

@@ -98,6 +98,26 @@ def test_lane_i_seeded_s_is_a_lane_seeded_s_plus_i_alone(small, actions_of) -> N
             assert shown.reward[0] == reward
 
 
+def test_an_episode_hides_its_own_share_of_the_memory_in_any_batch(car, actions_of) -> None:
+    def masks(dream: Dream) -> np.ndarray:
+        return dream.snapshot().arrays["state.mask"]
+
+    many, one = Dream(car, 64), Dream(car, 1)
+    many.reset(seeds=range(SEED, SEED + 64))
+    one.reset(seeds=[SEED + 40])
+    first = masks(many)
+    assert masks(one)[0].tobytes() == first[40].tobytes()
+    assert len({row.tobytes() for row in first}) == 64
+    # 64 × 256 draws of a tenth: five standard errors either side.
+    assert abs((first == 0).mean() - 0.1) < 5 * np.sqrt(0.1 * 0.9 / first.size)
+    np.testing.assert_allclose(first[first > 0], 1 / 0.9, rtol=1e-6)
+    one.step(actions_of(0, 1))
+    np.testing.assert_array_equal(masks(one)[0], first[40])
+    many.reset()
+    one.reset()
+    assert masks(one)[0].tobytes() == masks(many)[40].tobytes() != first[40].tobytes()
+
+
 @pytest.mark.parametrize("obs", ["latent", "pixels"])
 def test_other_observations_are_independent_of_the_batch_too(small, actions_of, obs) -> None:
     few, many = Dream(small, 1, obs=obs), Dream(small, 33, obs=obs)

@@ -1,0 +1,34 @@
+"""The compiled step dreams what the plain one does, and as independently of the batch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from dreamenv.dream import Dream
+
+COMPILER = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+
+
+@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no C++ compiler {COMPILER!r} here")
+def test_a_compiled_lane_dreams_the_same_in_any_batch(small, actions_of) -> None:
+    plain = Dream(small, 1)
+    one, many = (Dream(small, lanes, compile=True) for lanes in (1, 9))
+    assert "eager" in plain.fingerprint
+    assert "compiled" in one.fingerprint
+    shown = {
+        dream: dream.reset(seeds=range(8 - dream.num_lanes + 1, 9)) for dream in (plain, one, many)
+    }
+    for action in actions_of(0, 20):
+        for dream, before in shown.items():
+            over = before.terminated | before.truncated
+            shown[dream] = dream.step(np.tile(action, (dream.num_lanes, 1)), reset=over)
+        for name in ("observation", "reward", "terminated", "truncated"):
+            alone, last = getattr(shown[one], name)[0], getattr(shown[many], name)[8]
+            assert alone.tobytes() == last.tobytes(), name
+            # The same sums, rounded otherwise.
+            np.testing.assert_allclose(alone, getattr(shown[plain], name)[0], atol=1e-3)
