@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import os
 import warnings
 from typing import Any, SupportsFloat
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 
 from dreamenv.action_repeat import ActionRepeat
 from dreamenv.cache import cache_folder
-from dreamenv.config import Crop, Pick, RealSpec, RescaleAction, Resize
+from dreamenv.config import RealSpec, RescaleAction
 from dreamenv.errors import DataError
+from dreamenv.frame_steps import FrameSteps
 
 KNOWN = {
     "CarRacing": ("carracing", None),
@@ -110,98 +110,6 @@ class FrameView(gym.Wrapper[Any, Any, Any, Any]):
         held = terminated and not self._shows_endings
         self._frame = self._frame.copy() if held else self._steps(observation)
         return self._frame, reward, terminated, truncated, info
-
-
-class FrameSteps:
-    """A spec's crops and resizes of one frame, in its order."""
-
-    def __init__(self, spec: RealSpec, space: gym.Space[Any]) -> None:
-        """Check that the steps fit frames of ``space``.
-
-        Raises:
-            DataError: no uint8 Box space, or a step that does not fit it.
-        """
-        self._key = next((s.key for s in spec.preprocessing if isinstance(s, Pick)), None)
-        if self._key is not None:
-            if not isinstance(space, gym.spaces.Dict) or self._key not in space.spaces:
-                raise DataError(
-                    f"pick: expected a Dict of observations with {self._key!r}, got {space}"
-                )
-            space = space[self._key]
-        if not isinstance(space, gym.spaces.Box) or space.dtype != np.uint8:
-            raise DataError(
-                f"{spec.env_id}: expected uint8 frames (a Box space), got {space}; only envs that "
-                "show images can be modelled; a pick step takes them out of a Dict"
-            )
-        self._steps: list[Crop | AreaResize] = []
-        shape = tuple(space.shape)
-        for step in spec.preprocessing:
-            if isinstance(step, Crop | Resize) and len(shape) not in (2, 3):
-                raise DataError(f"{step.name}: expected frames [H, W(, C)], got shape {shape}")
-            if isinstance(step, Crop):
-                if not (step.top < step.bottom <= shape[0] and step.left < step.right <= shape[1]):
-                    raise DataError(
-                        f"crop: expected top < bottom ≤ {shape[0]} and left < right ≤ {shape[1]}, "
-                        f"got rows {step.top}:{step.bottom}, columns {step.left}:{step.right}"
-                    )
-                self._steps.append(step)
-                shape = (step.bottom - step.top, step.right - step.left, *shape[2:])
-            elif isinstance(step, Resize):
-                self._steps.append(AreaResize(shape[:2], (step.height, step.width)))
-                shape = (step.height, step.width, *shape[2:])
-        self.shape = shape
-        """Of a frame after all steps."""
-
-    def __call__(self, observation: Any) -> NDArray[np.uint8]:
-        """An observation's frame after all steps; a fresh array."""
-        frame: NDArray[np.uint8] = observation if self._key is None else observation[self._key]
-        for step in self._steps:
-            if isinstance(step, Crop):
-                frame = frame[step.top : step.bottom, step.left : step.right]
-            else:
-                frame = step(frame)
-        return np.array(frame, order="C")
-
-
-class AreaResize:
-    """Average the area that falls under each new pixel, in exact integers.
-
-    A new row covers ``old/new`` old rows. Counted in units of ``1/new`` of an old row, its overlaps
-    are integers, and so are all sums: the result is rounded half up from the exact average, and the
-    same on every machine.
-
-    >>> AreaResize((2, 3), (1, 2))(np.array([[0, 30, 60], [6, 36, 66]], np.uint8)).tolist()
-    [[13, 53]]
-    """
-
-    def __init__(self, old: tuple[int, ...], new: tuple[int, int]) -> None:
-        rows, columns = (_overlaps(o, n) for o, n in zip(old, new, strict=True))
-        self._area = int(rows[0].sum() * columns[0].sum())
-        # Sums stay below area · 255: exact in float32 up to 2**24, in float64 far beyond any frame.
-        exact = np.float32 if self._area * 255 < 2**24 else np.float64
-        self._rows, self._columns = rows.astype(exact), columns.astype(exact)
-
-    def __call__(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """uint8 ``[H, W]`` or ``[H, W, C]`` to the new height and width."""
-        height, width = frame.shape[:2]
-        values = frame.astype(self._rows.dtype).reshape(height, -1)
-        summed = np.matmul(self._rows, values).reshape(len(self._rows), width, -1)
-        total = np.matmul(self._columns, summed).astype(np.int64)
-        average = (2 * total + self._area) // (2 * self._area)
-        shape = (*average.shape[:2], *frame.shape[2:])
-        resized: NDArray[np.uint8] = average.astype(np.uint8).reshape(shape)
-        return resized
-
-
-def _overlaps(old: int, new: int) -> NDArray[np.int64]:
-    """``[new, old]``: how much of each old pixel lies under each new one, in units of 1/new."""
-    shared = math.gcd(old, new)
-    old_step, new_step = new // shared, old // shared
-    old_edges, new_edges = np.arange(old + 1) * old_step, np.arange(new + 1) * new_step
-    right = np.minimum(old_edges[None, 1:], new_edges[1:, None])
-    left = np.maximum(old_edges[None, :-1], new_edges[:-1, None])
-    overlaps: NDArray[np.int64] = np.maximum(right - left, 0)
-    return overlaps
 
 
 def _wrap_actions(env: gym.Env[Any, Any], spec: RealSpec) -> gym.Env[Any, Any]:

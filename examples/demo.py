@@ -71,12 +71,14 @@ def score(name: str, policy: str | Path, config: DemoConfig, progress: Progress)
 def table(scores: list[Scores], config: DemoConfig) -> Table:
     """Dream return beside real return, and how many real frames they cost."""
     behind = load_config(config.dream).provenance.get("real_steps", "unknown")
+    if isinstance(behind, int):
+        behind = f"{behind:,}"
     made = Table(
         "policy",
         "dream return",
         "real return",
         title=f"{config.dream}: mean of whole episodes [95% interval]",
-        caption=f"real frames behind the package: {behind:,}; added by this policy: 0\n"
+        caption=f"real frames behind the package: {behind}; added by this policy: 0\n"
         f"dream: {config.dream_episodes} episodes; real: {config.tracks} unseen tracks"
         f" ({sum(s.real.real_steps for s in scores):,} frames, of which nothing was learnt)",
     )

@@ -75,6 +75,19 @@ def test_demo(example, make_package, tmp_path, capsys):
     assert names == {"policy.zip", "side_by_side.png", "side_by_side.mp4", "curve.png"}
 
 
+@pytest.mark.parametrize(
+    ("provenance", "said"),
+    [({}, "unknown;"), ({"real_steps": "a few"}, "a few;"), ({"real_steps": 12345}, "12,345;")],
+)
+def test_the_demos_table_says_what_it_knows(example, make_package, tmp_path, provenance, said):
+    package = make_package()
+    config = package.config.model_copy(update={"provenance": provenance})
+    dream = save_package(replace(package, config=config), tmp_path / "tiny", "# tiny\n")
+    demo = example("demo")
+    table = demo.table([], demo.DemoConfig(dream=str(dream)))
+    assert f"real frames behind the package: {said}" in table.caption
+
+
 def test_side_by_side_is_one_episode_seen_in_three_ways(example, endless, tmp_path):
     from moviepy import VideoFileClip
 

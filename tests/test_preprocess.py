@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from dreamenv.config import ActionRepeat, Crop, Pick, RealSpec, RescaleAction, Resize
 from dreamenv.errors import DataError
-from dreamenv.preprocess import AreaResize, build_env
+from dreamenv.frame_steps import AreaResize
+from dreamenv.preprocess import build_env
 from dreamenv.real_specs import load_real_spec
 
 CAR = "CarRacing-v3"

@@ -71,7 +71,7 @@ def test_sb3_check_env(dream, obs):
 
 
 @pytest.mark.parametrize("obs", KINDS)
-def test_the_dream_has_the_real_envs_spaces(dream, obs):
+def test_what_the_real_env_shows_and_takes_is_in_the_dreams_spaces(dream, obs):
     name, model = dream
     env = gym.make(name, obs=obs, **model)
     real = dreamenv.make_real(model.get("model", name), obs=obs)
@@ -81,6 +81,22 @@ def test_the_dream_has_the_real_envs_spaces(dream, obs):
         assert env.action_space == gym.spaces.Box(-1.0, 1.0, env.action_space.shape, np.float32)
     assert np.isfinite(env.observation_space.low).all()
     assert np.isfinite(env.observation_space.high).all()
+
+    shown = [real.reset(seed=0)[0]]
+    under = real.unwrapped._env.unwrapped
+    taken, step = [], under.step
+    under.step = lambda action: taken.append(action) or step(action)
+    env.action_space.seed(0)
+    for _ in range(2):
+        shown.append(real.step(env.action_space.sample())[0])
+    for observation in shown:
+        assert env.observation_space.contains(observation)
+        assert (observation.dtype, observation.shape) == (
+            env.observation_space.dtype,
+            env.observation_space.shape,
+        )
+    assert len(taken) >= 2
+    assert all(under.action_space.contains(action) for action in taken)
     real.close()
     env.close()
 

@@ -10,21 +10,19 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dreamenv.audit.bootstrap import Interval, interval, mean, mean_difference
 from dreamenv.audit.plots import png, require_matplotlib
+from dreamenv.audit.sweep_page import draw, shown, table
 from dreamenv.audit.verdict import Evidence, judge
 from dreamenv.claim import write_json
 from dreamenv.dream.knobs import KNOBS, check_knobs, check_starts
 from dreamenv.evaluate import evaluate
 from dreamenv.progress import Progress, silent
 from dreamenv.trial import Trial, TrialConfig, run_trial
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RANDOM_SEED = 2**19
 """Episodes of the random policy are others than those of any trial."""
@@ -142,7 +140,7 @@ def sweep(
                     episodes=config.episodes,
                     evaluation_seed=config.evaluation_seed + seed,
                 ),
-                out / f"{config.knob}-{_shown(value)}" / f"seed-{seed}",
+                out / f"{config.knob}-{shown(value)}" / f"seed-{seed}",
                 workers=workers,
                 progress=progress,
             )
@@ -194,53 +192,6 @@ def pooled(samples: Sequence[Any], seed: int = 0, resamples: int = 2000) -> Inte
     return interval(float(np.mean([s.mean() for s in samples])), draws)
 
 
-def table(found: Sweep) -> str:
-    """Markdown: a row a value, the random policy below."""
-    knob = found.config.knob.replace("_", " ")
-    rows = [
-        f"| {_shown(p.value)} | {_cell(p.dream)} ± {p.dream_std:.0f} "
-        f"| {_cell(p.real)} ± {p.real_std:.0f} | {p.word} |"
-        for p in found.points
-    ]
-    return "\n".join(
-        [
-            f"| {knob} | in the dream | in the real env | verdict |",
-            "| --- | --- | --- | --- |",
-            *rows,
-            f"| random actions | | {_cell(found.random)} ± {found.random_std:.0f} | |",
-            "",
-            "Mean [95% interval] ± standard deviation over episodes; "
-            f"{found.config.seeds} policies a row, {found.config.episodes} episodes each.",
-            "",
-        ]
-    )
-
-
-def draw(found: Sweep) -> Figure:
-    """Dream and real return against the knob, each with its interval."""
-    from matplotlib.figure import Figure
-
-    from dreamenv.audit.plots import DREAM, REAL, STILL
-
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
-    axes = figure.subplots()
-    at = np.arange(len(found.points))
-    for name, colour, shift in (("dream", DREAM, -0.06), ("real", REAL, 0.06)):
-        series = [getattr(p, name) for p in found.points]
-        middle = np.array([s.value for s in series])
-        ends = np.array([[s.value - s.low, s.high - s.value] for s in series]).T
-        axes.errorbar(at + shift, middle, ends, color=colour, marker="o", capsize=3, label=name)
-        for i, point in enumerate(found.points):
-            each = [s[name] for s in point.seeds]
-            axes.plot([i + shift] * len(each), each, ".", color=colour, alpha=0.4)
-    axes.axhline(found.random.value, color=STILL, linestyle=":", label="random actions, real")
-    axes.set_xticks(at, [_shown(p.value) for p in found.points])
-    axes.set_xlabel(found.config.knob.replace("_", " "))
-    axes.set_ylabel("return")
-    axes.legend()
-    return figure
-
-
 def _write(found: Sweep) -> None:
     plain = dataclasses.asdict(dataclasses.replace(found, path=Path()))
     plain.pop("path")
@@ -273,11 +224,3 @@ def _number(knob: str, text: str) -> float:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _shown(value: Any) -> str:
-    return "-".join(f"{v:g}" for v in value) if isinstance(value, tuple) else f"{value}"
-
-
-def _cell(values: Interval) -> str:
-    return f"{values.value:.0f} [{values.low:.0f}, {values.high:.0f}]"

@@ -109,8 +109,9 @@ def _one(
 def _sweep(
     dream: str, text: str, knobs: dict[str, Any], out: Path, workers: int, **settings: Any
 ) -> None:
-    from dreamenv.audit.sweep import SweepConfig, parse_sweep, table
+    from dreamenv.audit.sweep import SweepConfig, parse_sweep
     from dreamenv.audit.sweep import sweep as run
+    from dreamenv.audit.sweep_page import table
     from dreamenv.progress import console
 
     knob, values = parse_sweep(text)

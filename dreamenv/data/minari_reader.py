@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from dreamenv.config import BoxAction, DiscreteAction, RealSpec, RescaleAction
 from dreamenv.data.rollouts import Episode
 from dreamenv.errors import DataError
-from dreamenv.preprocess import FrameSteps
+from dreamenv.frame_steps import FrameSteps
 
 if TYPE_CHECKING:
     from minari import MinariDataset

@@ -10,7 +10,8 @@ from scipy import stats
 
 from dreamenv import trial as trial_module
 from dreamenv.audit import sweep as module
-from dreamenv.audit.sweep import SweepConfig, parse_sweep, pooled, sweep, table
+from dreamenv.audit.sweep import SweepConfig, parse_sweep, pooled, sweep
+from dreamenv.audit.sweep_page import table
 from dreamenv.errors import DataError
 from dreamenv.evaluate import Evaluation
 from dreamenv.learn import Learned
