@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from dreamenv.audit.termination import audit_termination
 from dreamenv.audit.within import audit_within, known_moments
 from dreamenv.data.manifest import installed_versions
 from dreamenv.data.rollouts import Episode
+from dreamenv.data.scratch import scratch_folder
 from dreamenv.packages import Package, load_package
 from dreamenv.progress import Progress, silent
 
@@ -86,8 +86,8 @@ def audit(
     package = load_package(dream)
     given = None if data is None else open_held_out(data, package.config)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-rollouts-", dir=out.parent) as rollouts:
-        report, strips = _measure(package, dream, policy, given, settings, Path(rollouts), progress)
+    with scratch_folder(f".{out.name}-rollouts-", out.parent) as rollouts:
+        report, strips = _measure(package, dream, policy, given, settings, rollouts, progress)
     report = dataclasses.replace(report, path=out)
     with replacing(out) as folder:
         write(report, strips, folder)

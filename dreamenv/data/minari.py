@@ -5,7 +5,6 @@ Minari keeps its local datasets under ``~/.minari/datasets``, or ``MINARI_DATASE
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from dreamenv.data.lock import sole_writer
 from dreamenv.data.manifest import Manifest, installed_versions, write_manifest
 from dreamenv.data.minari_reader import KEY, MinariReader
 from dreamenv.data.rollouts import Episode, Rollouts, finished_shards
+from dreamenv.data.scratch import scratch_folder
 from dreamenv.data.shards import remove_unfinished, write_shard
 from dreamenv.errors import DataError
 
@@ -54,8 +54,8 @@ def export_minari(rollouts: Rollouts, dataset_id: str) -> Path:
     if namespace is not None and namespace not in list_local_namespaces():
         create_namespace(namespace)
     target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target) as scratch:
-        unfinished = Path(scratch) / "data"
+    with scratch_folder(".unfinished-", target) as scratch:
+        unfinished = scratch / "data"
         storage = MinariStorage.new(
             unfinished,
             observation_space=gym.spaces.Box(0, 255, rollouts.observation_shape, np.uint8),

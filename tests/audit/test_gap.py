@@ -189,7 +189,11 @@ def test_the_same_seed_is_the_same_audit(package, tmp_path, exploiting):
 def test_given_data_are_what_predictions_are_held_against(package, tmp_path):
     data = tmp_path / "data"
     rollouts = collect(CollectConfig(real=paying_env.SPEC, out=data, episodes=3, seed=9))
+    left = tmp_path / ".audit-rollouts-of-one-killed"
+    left.mkdir()
+    (left / ".lock").write_text("")
     report = audit(package, data=data, out=tmp_path / "audit", episodes=2, quick=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["audit", "data"]
     assert report.seeds["held_out"] == [e.seed for e in rollouts.episodes]
     assert report.findings.reward.decisions == 3 * STEPS
     best = max(float(e.rewards.sum()) for e in rollouts.episodes)

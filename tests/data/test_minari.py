@@ -175,7 +175,11 @@ def test_an_export_is_whole_or_not_there(tmp_path, datasets, monkeypatch):
         with pytest.raises(OSError, match="the disk is full"):
             export_minari(ours, "frames-v0")
     assert not [path for path in datasets.rglob("*") if path.is_file()]
+    left = datasets / "frames-v0" / ".unfinished-by-one-killed"
+    left.mkdir()
+    (left / ".lock").write_text("")
     export_minari(ours, "frames-v0")
+    assert not left.exists()
     with pytest.raises(DataError, match="expected no dataset 'frames-v0' yet"):
         export_minari(ours, "frames-v0")
     with pytest.raises(ValueError, match="Malformed dataset ID"):
