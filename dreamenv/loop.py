@@ -180,8 +180,8 @@ def _fit(
         out,
         TrainConfig(
             name=recipe.name,
-            vae=VAEConfig(steps=at(recipe.vae_steps, number)),
-            rnn=RNNConfig(steps=at(recipe.rnn_steps, number)),
+            vae=replace(VAEConfig(**recipe.vae), steps=at(recipe.vae_steps, number)),
+            rnn=replace(RNNConfig(**recipe.rnn), steps=at(recipe.rnn_steps, number)),
             sizes=dict(recipe.sizes),
             defaults=recipe.defaults,
             learn=recipe.learn.model_dump(exclude_defaults=True),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from dreamenv.errors import DataError
 from dreamenv.learn_defaults import LearnDefaults
 from dreamenv.strict import Strict
+from dreamenv.training.mdnrnn import RNNConfig
+from dreamenv.training.vae import VAEConfig
 
 FOLDER = Path(__file__).parent / "zoo" / "recipes"
 SMALLEST_ROUND = 8
@@ -54,10 +56,24 @@ class Recipe(Strict):
     sizes: dict[str, int | float] = Field(default_factory=dict)
     vae_steps: list[int] = Field(default=[6000, 2000], min_length=1)
     rnn_steps: list[int] = Field(default=[4000], min_length=1)
+    vae: dict[str, Any] = Field(default_factory=dict)
+    """Of :class:`~dreamenv.training.vae.VAEConfig`, but its steps."""
+    rnn: dict[str, Any] = Field(default_factory=dict)
+    """Of :class:`~dreamenv.training.mdnrnn.RNNConfig`, but its steps."""
     defaults: dict[str, Any] = Field(default_factory=dict)
     learn: LearnDefaults = LearnDefaults()
     evaluation_episodes: Annotated[int, Field(ge=2)] = 10
     """Real episodes that show where a round stands; counted apart, nothing is chosen by them."""
+
+    @field_validator("vae", "rnn")
+    @classmethod
+    def _known(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        kind = VAEConfig if info.field_name == "vae" else RNNConfig
+        known = sorted(set(kind.__dataclass_fields__) - {"steps"})
+        if unknown := sorted(set(value) - set(known)):
+            raise ValueError(f"expected some of {known}, got {unknown}")
+        TypeAdapter(kind).validate_python(value)
+        return value
 
 
 def load_recipe(source: str | Path) -> Recipe:
