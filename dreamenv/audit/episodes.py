@@ -154,6 +154,7 @@ def play_dream(
             act,
             first_seed=FIRST_SEED + settings.seed * settings.dream_episodes,
             stage="dream" if policy else "dream, random",
+            latent=0 if kind == "pixels" else package.config.latent,
             progress=progress,
         )
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dreamenv.audit.open_loop import OpenLoop
+from dreamenv.audit.parting import Parting
 from dreamenv.audit.returns import ReturnReport
 from dreamenv.audit.reward import RewardReport
 from dreamenv.audit.termination import TerminationReport
@@ -24,6 +25,7 @@ class Findings:
     ends: bool
     """Whether the dream ends episodes of itself (its termination is not ``"none"``)."""
     open_loop: OpenLoop
+    parting: Parting
     reward: RewardReport
     termination: TerminationReport
     within: WithinReport

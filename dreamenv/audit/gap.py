@@ -20,6 +20,7 @@ from dreamenv.audit.findings import Findings
 from dreamenv.audit.folder import check_out, replacing
 from dreamenv.audit.frames import Strip, choose, film, is_picture
 from dreamenv.audit.open_loop import dream_windows, summarise, windows
+from dreamenv.audit.parting import part
 from dreamenv.audit.play import Played
 from dreamenv.audit.plots import require_matplotlib
 from dreamenv.audit.report import AuditReport, RealSteps, write
@@ -148,6 +149,12 @@ def _measure(
         policy=compare(dreamed, [Played.of(e) for e in real.episodes], seen, settings.seed),
         random=compare(
             dreamed_random, [Played.of(e) for e in random.episodes], seen, settings.seed
+        ),
+        parting=part(
+            dreamed,
+            [Played.of(e) for e in real.episodes],
+            [f.latents for f in filtered],
+            settings.seed,
         ),
         trained=policy is not None,
         ends=config.defaults.termination != "none",

@@ -39,8 +39,8 @@ def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
     """The page's HTML.
 
     Args:
-        pictures: PNG files by name: ``returns``, ``reward``, ``open_loop``, and where there is
-            something to show ``termination`` and ``frames``.
+        pictures: PNG files by name: ``returns``, ``parting``, ``reward``, ``open_loop``, and where
+            there is something to show ``termination`` and ``frames``.
     """
     sections = [
         _head(report),
@@ -54,6 +54,8 @@ def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
         "<h2>Returns and lengths</h2>",
         _returns(report),
         _picture("returns", pictures),
+        f"<p>{escape(report.findings.parting.words)}</p>",
+        _picture("parting", pictures),
         "<h2>Rewards on episodes the model never saw</h2>",
         _reward(report),
         _picture("reward", pictures),

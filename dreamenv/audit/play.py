@@ -15,6 +15,8 @@ from dreamenv.data.policies import RandomPolicy
 from dreamenv.data.rollouts import Episode
 from dreamenv.progress import Progress, silent
 
+LATENT_EVERY = 5
+"""Decisions from one kept latent to the next."""
 Act = Callable[[NDArray[Any]], NDArray[Any]]
 """Actions ``[lanes, ...]`` for observations ``[lanes, ...]``."""
 
@@ -26,6 +28,8 @@ class Played:
     rewards: NDArray[np.float64]
     """``[T]``, one a decision."""
     terminated: bool
+    latents: NDArray[np.float32] | None = None
+    """Of some of a dreamed episode's moments, ``[n, latent]``."""
 
     @classmethod
     def of(cls, episode: Episode) -> Played:
@@ -42,9 +46,18 @@ class Played:
 
 
 def play(
-    lanes: Lanes, act: Act, *, first_seed: int, stage: str, progress: Progress = silent
+    lanes: Lanes,
+    act: Act,
+    *,
+    first_seed: int,
+    stage: str,
+    latent: int = 0,
+    progress: Progress = silent,
 ) -> list[Played]:
     """One episode a lane, lane i seeded ``first_seed + i``. The lanes need a horizon.
+
+    Args:
+        latent: so many first numbers of an observation are its latent; 0 keeps none.
 
     Lanes whose episode is over are begun again, unread, until the last one is done: so the act
     function always sees all lanes.
@@ -52,6 +65,7 @@ def play(
     count = lanes.num_lanes
     seen = lanes.reset(seeds=range(first_seed, first_seed + count))
     rewards: list[list[float]] = [[] for _ in range(count)]
+    latents: list[list[NDArray[np.float32]]] = [[] for _ in range(count)]
     terminated = np.zeros(count, np.bool_)
     playing = np.ones(count, np.bool_)
     over = np.zeros(count, np.bool_)
@@ -61,13 +75,15 @@ def play(
         seen = lanes.step(act(seen.observation), reset=over)
         for lane in np.flatnonzero(playing):
             rewards[lane].append(float(seen.reward[lane]))
+            if latent and len(rewards[lane]) % LATENT_EVERY == 0:
+                latents[lane].append(seen.observation[lane, :latent].copy())
         over = seen.terminated | seen.truncated
         terminated |= playing & seen.terminated
         playing &= ~over
         progress(stage, count - int(playing.sum()), count)
     return [
-        Played(np.asarray(paid), bool(ended))
-        for paid, ended in zip(rewards, terminated, strict=True)
+        Played(np.asarray(paid), bool(ended), np.stack(shown) if shown else None)
+        for paid, ended, shown in zip(rewards, terminated, latents, strict=True)
     ]
 
 

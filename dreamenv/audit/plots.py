@@ -12,6 +12,7 @@ import numpy as np
 from dreamenv.audit.bootstrap import Band
 from dreamenv.audit.frames import Strip
 from dreamenv.audit.open_loop import OpenLoop
+from dreamenv.audit.parting import Parting
 from dreamenv.audit.returns import Comparison, ReturnReport
 from dreamenv.audit.reward import RewardReport
 from dreamenv.audit.termination import Calibration
@@ -53,6 +54,23 @@ def draw_returns(policy: ReturnReport, random: ReturnReport, trained: bool) -> F
         _histogram(left, report.returns, f"return, {name}")
         _histogram(right, report.lengths, f"decisions an episode, {name}")
     axes[0][0].legend()
+    return figure
+
+
+def draw_parting(parting: Parting) -> Figure:
+    """Return so far, and the share of episodes that have not ended, against the decision."""
+    figure = _figure(10.0, 3.6)
+    left, right = figure.subplots(1, 2)
+    for axes, what, title in (
+        (left, "paid", "return so far"),
+        (right, "alive", "share of episodes that have not ended"),
+    ):
+        for name, colour in (("dream", DREAM), ("real", REAL)):
+            _band(axes, parting.decisions, getattr(parting, f"{what}_{name}"), colour, name)
+        if (apart := getattr(parting, f"{what}_apart")) is not None:
+            axes.axvline(apart, color=STILL, ls=":", label="they part")
+        axes.set(title=title, xlabel="decision")
+        axes.legend()
     return figure
 
 

@@ -22,6 +22,7 @@ from dreamenv.audit.page import render
 from dreamenv.audit.plots import (
     draw_frames,
     draw_open_loop,
+    draw_parting,
     draw_reliability,
     draw_returns,
     draw_reward,
@@ -76,6 +77,7 @@ def write(report: AuditReport, strips: Sequence[Strip], folder: Path) -> None:
     findings = report.findings
     figures = {
         "returns": draw_returns(findings.policy, findings.random, findings.trained),
+        "parting": draw_parting(findings.parting),
         "reward": draw_reward(findings.reward),
         "open_loop": draw_open_loop(findings.open_loop),
     }

@@ -15,6 +15,7 @@ from torch import Tensor
 from dreamenv.audit.filtered import filter_episodes
 from dreamenv.audit.findings import Findings
 from dreamenv.audit.open_loop import dream_windows, summarise, windows
+from dreamenv.audit.parting import part
 from dreamenv.audit.play import Played
 from dreamenv.audit.returns import compare
 from dreamenv.audit.reward import audit_reward
@@ -155,6 +156,7 @@ def made_findings(env: Linear, bonus: float) -> Findings:
     return Findings(
         policy=compare(dreamed, seen[:24], seen, seed=0),
         random=compare(dreamed, seen[24:], seen, seed=0),
+        parting=part(dreamed, seen[:24], [f.latents for f in filtered], seed=0),
         trained=True,
         ends=True,
         open_loop=summarise(drift, filtered, seed=0),

@@ -60,3 +60,12 @@ def test_random_actions_are_those_that_real_episodes_are_collected_with():
         alone = RandomPolicy(space, 5)
         alone.begin(np.zeros(0, np.uint8), np.random.default_rng(stream))
         np.testing.assert_array_equal(played[:, lane], [alone.act() for _ in range(50)])
+
+
+def test_some_moments_of_what_was_dreamt_are_kept():
+    found = play(Countdown(9), lambda seen: seen[:, 0], first_seed=0, stage="dream", latent=1)
+    assert [None if p.latents is None else p.latents.tolist() for p in found] == [
+        *[None] * 3,
+        *[[[5.0]]] * 5,
+        [[5.0], [10.0]],
+    ]
