@@ -26,6 +26,8 @@ class FilteredEpisode:
     """Posterior, ``[T + 1, latent]``."""
     features: NDArray[np.float32]
     """Posterior, ``[T + 1, features]``."""
+    foreseen: NDArray[np.float32]
+    """One dream of each next latent, from the posterior before it, ``[T, latent]``."""
     reward: NDArray[np.float64]
     """Predicted before the next frame is seen: mean over sampled steps, ``[T]``."""
     termination: NDArray[np.float64]
@@ -114,6 +116,7 @@ class _Batch:
         self._states: list[dict[int, State]] = [{} for _ in episodes]
         self._latents: list[Tensor] = []
         self._features: list[Tensor] = []
+        self._foreseen: list[Tensor] = []
         self._rewards: list[Tensor] = []
         self._terminations: list[Tensor] = []
         self._errors: list[NDArray[np.float64]] = []
@@ -132,15 +135,23 @@ class _Batch:
                 draw_noise(model.noise, lanes, self._generator),
             )
             ends = torch.sigmoid(imagined.termination_logit / termination_temperature)
+            dreamt = self._model.observe(imagined.state, "latent")
+            self._foreseen.append(dreamt[:: self._samples].float())
             self._rewards.append(self._mean(imagined.reward))
             self._terminations.append(self._mean(ends))
             state = model.posterior(state, action, self._tensor(self._frames(t + 1)))
             self._look(state, t + 1, keep)
 
     def finished(self) -> list[FilteredEpisode]:
-        latents, features, rewards, terminations = (
+        latents, features, foreseen, rewards, terminations = (
             torch.stack(steps, dim=1).cpu().numpy()
-            for steps in (self._latents, self._features, self._rewards, self._terminations)
+            for steps in (
+                self._latents,
+                self._features,
+                self._foreseen,
+                self._rewards,
+                self._terminations,
+            )
         )
         errors = np.stack(self._errors, axis=1)
         return [
@@ -148,6 +159,7 @@ class _Batch:
                 episode=episode,
                 latents=latents[lane, : len(episode) + 1],
                 features=features[lane, : len(episode) + 1],
+                foreseen=foreseen[lane, : len(episode)],
                 reward=rewards[lane, : len(episode)],
                 termination=terminations[lane, : len(episode)],
                 reconstruction_error=errors[lane, : len(episode) + 1],

@@ -153,7 +153,7 @@ def _measure(
         parting=part(
             dreamed,
             [Played.of(e) for e in real.episodes],
-            [f.latents for f in filtered],
+            [f.foreseen for f in filtered],
             settings.seed,
         ),
         trained=policy is not None,

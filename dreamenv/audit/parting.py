@@ -19,7 +19,7 @@ CHANCE = 0.005
 LASTING = 0.9
 """They part where that interval leaves 0 and stays clear of it at this share of what follows."""
 USUAL = 0.99
-"""Real latents within this quantile of their distances are usual."""
+"""Latents within this quantile of the distances are usual."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,24 @@ class Parting:
     alive_apart: int | None
     """Likewise for the share that has not terminated."""
     unusual: float | None
-    """Share of dreamed latents that are further from the real ones' mean than 99% of those are
-    (Mahalanobis' distance): 1% where dreams look like reality. None if the policy sees none."""
+    """Share of dreamed latents that are further out (by Mahalanobis' distance) than 99% of what the
+    model dreams one decision ahead of real moments: 1% where dreams look like reality. None if the
+    policy sees no latents."""
     words: str
 
 
 def part(
     dream: Sequence[Played],
     real: Sequence[Played],
-    real_latents: Sequence[NDArray[np.float32]],
+    foreseen: Sequence[NDArray[np.float32]],
     seed: int,
 ) -> Parting:
     """Compare the episodes of one policy.
 
     Args:
-        real_latents: posterior latents ``[T + 1, latent]`` of real episodes, whoever acted.
+        foreseen: ``[T, latent]`` of real episodes, whoever acted: each next latent as it was
+            dreamt from the posterior before it. (Posterior means would not do: they vary less than
+            what is drawn.)
     """
     longest = max(len(p) for p in (*dream, *real))
     at = np.unique(np.linspace(1, longest, min(POINTS, longest)).round().astype(int))
@@ -62,7 +65,7 @@ def part(
     }
     paid = _apart(curves["dream"][0], curves["real"][0], at, seed)
     alive = _apart(curves["dream"][1], curves["real"][1], at, seed)
-    unusual = _unusual([p.latents for p in dream if p.latents is not None], real_latents)
+    unusual = _unusual([p.latents for p in dream if p.latents is not None], foreseen)
     return Parting(
         decisions=at.tolist(),
         paid_dream=_mean(curves["dream"][0], seed),
@@ -147,6 +150,7 @@ def _words(
         words += f" The share that has ended parts by decision {alive}."
     if unusual is not None:
         words += (
-            f" {unusual:.1%} of what it dreams is further from real data than 99% of these are."
+            f" {unusual:.1%} of its latents lie further out than 99% of those dreamt one decision "
+            "ahead of real moments."
         )
     return words

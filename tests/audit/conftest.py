@@ -156,7 +156,7 @@ def made_findings(env: Linear, bonus: float) -> Findings:
     return Findings(
         policy=compare(dreamed, seen[:24], seen, seed=0),
         random=compare(dreamed, seen[24:], seen, seed=0),
-        parting=part(dreamed, seen[:24], [f.latents for f in filtered], seed=0),
+        parting=part(dreamed, seen[:24], [f.foreseen for f in filtered], seed=0),
         trained=True,
         ends=True,
         open_loop=summarise(drift, filtered, seed=0),

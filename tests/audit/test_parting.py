@@ -70,7 +70,7 @@ def test_usual_latents_are_told_from_unusual_ones():
     assert usual.unusual == pytest.approx(0.01, abs=0.005)
     far = part(dreams(3.0), paid(rng, 20, 30), real, 0)
     assert far.unusual > 0.9
-    assert "further from real data" in far.words
+    assert "further out than 99%" in far.words
     # A direction in which reality never moves does not make everything unusual.
     flat = [np.pad(rows, ((0, 0), (0, 1))) for rows in real]
     wide = [Played(p.rewards, False, np.pad(p.latents, ((0, 0), (0, 1)))) for p in dreams(0.0)]
