@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dreamenv.audit.findings import Findings
-from dreamenv.audit.termination import ENOUGH_ENDINGS
+from dreamenv.audit.termination import ENOUGH_ENDINGS, TerminationReport
 from dreamenv.audit.verdict import Evidence, Thresholds, Verdict, judge
+from dreamenv.audit.within import WithinReport
 
 SHARE_ABOVE = 0.01
 PACE_MARGIN = 0.05
@@ -195,28 +196,26 @@ def number_of_endings(findings: Findings) -> Check:
 
 def termination_calibration(findings: Findings) -> Check:
     """Predicted endings come when real ones do."""
-    name, report = "Endings, calibration", findings.termination
-    expected = "AUROC's interval above 0.5 and Brier skill above 0; at least "
-    expected += f"{ENOUGH_ENDINGS} real endings to say so"
-    if not findings.ends:
-        return Check(name, None, "the dream does not end episodes (termination: none)", expected)
-    if report.calibration is None:
-        return Check(name, None, report.words, expected)
-    c = report.calibration
-    return Check(
-        name,
-        bool(c.auroc.low > 0.5 and c.skill.value > 0.0),
-        f"AUROC {c.auroc}, Brier skill {c.skill}, ECE {c.ece}; {report.words}",
-        expected,
+    return _calibrated(
+        "Endings, calibration",
+        findings.ends,
+        findings.termination,
+        f"; at least {ENOUGH_ENDINGS} real endings to say so",
     )
 
 
 def foretold_endings(findings: Findings) -> Check:
     """The dream sees endings coming."""
     report = findings.within
-    name = f"Endings within {report.steps} decisions"
-    expected = "AUROC's interval above 0.5 and Brier skill above 0"
-    if not findings.ends:
+    return _calibrated(f"Endings within {report.steps} decisions", findings.ends, report)
+
+
+def _calibrated(
+    name: str, ends: bool, report: TerminationReport | WithinReport, condition: str = ""
+) -> Check:
+    """Predicted endings rank real ones, and beat their base rate."""
+    expected = f"AUROC's interval above 0.5 and Brier skill above 0{condition}"
+    if not ends:
         return Check(name, None, "the dream does not end episodes (termination: none)", expected)
     if report.calibration is None:
         return Check(name, None, report.words, expected)

@@ -78,17 +78,18 @@ def train_mdnrnn(
     if len(episodes) < 2:
         raise DataError(f"{data}: expected at least 2 episodes, got {len(episodes)}; collect more")
     sizes = _sizes(rollouts, config.sizes)
-    if initial is not None and initial.config.sizes != asdict(sizes):
-        raise DataError(
-            f"initial: expected a package of sizes {asdict(sizes)}, got {initial.config.sizes}"
-        )
     described = _described(rollouts, sizes, config)  # and what is wrong with it said at once
     refuse_to_overwrite_others(out)
     training, held_out = split(episodes, config.held_out)
     torch.manual_seed(config.seed)
     model = MDNRNN(sizes)
     if initial is not None:
-        model.load_state_dict(initial.weights)
+        try:
+            model.load_state_dict(initial.weights)
+        except RuntimeError as error:  # sizes that shape no weight, as dropout, may differ
+            raise DataError(
+                f"initial: expected a package of sizes {asdict(sizes)}, got {initial.config.sizes}"
+            ) from error
     folder = out.with_name(out.name + ".training")
     # Its checkpoints are gone on with, and are of no use to other data or settings.
     claim(

@@ -216,6 +216,20 @@ def test_training_goes_on_from_a_package(data, trained, tmp_path):
     assert all(torch.equal(trained.weights[n], again.weights[n]) for n in trained.weights)
 
 
+def test_dropout_may_differ_from_the_package_that_is_trained_on_from(data, trained, tmp_path):
+    """It shapes no weight; and a package from before a size was known says nothing of it."""
+    short = dataclasses.replace(
+        CONFIG,
+        vae=dataclasses.replace(CONFIG.vae, steps=0),
+        rnn=dataclasses.replace(CONFIG.rnn, steps=1),
+        sizes=CONFIG.sizes | {"dropout": 0.2},
+    )
+    known = {n: v for n, v in trained.config.sizes.items() if n != "judges_next"}
+    older = dataclasses.replace(trained, config=trained.config.model_copy(update={"sizes": known}))
+    found = train_mdnrnn(data, tmp_path / "out", short, initial=older)
+    assert found.config.sizes["dropout"] == 0.2
+
+
 def test_checkpoints_of_other_data_or_settings_are_not_gone_on_with(data, tmp_path):
     """They are done, so that nothing would be trained, and the package not be what it says."""
     short = dataclasses.replace(
