@@ -62,9 +62,10 @@ class Evolved:
 
 
 def outputs(space: gym.Space[Any]) -> int:
-    """How many numbers a linear controller puts out for an action."""
+    """How many numbers a linear controller puts out for an action: of n discrete ones, the first
+    always scores 0, since only differences count."""
     if isinstance(space, gym.spaces.Discrete):
-        return int(space.n)
+        return int(space.n) - 1
     return int(np.prod(space.shape or ()))
 
 
@@ -78,15 +79,17 @@ def act(
         observations: ``[population, episodes, inputs]``.
 
     Returns:
-        ``[population, episodes, *action]``: the greatest output, or the outputs cut to [-1, 1].
+        ``[population, episodes, *action]``: the discrete action that scores most, or the outputs
+        cut to [-1, 1].
     """
     count, inputs = outputs(space), observations.shape[-1]
     weights = parameters[:, : count * inputs].reshape(-1, count, inputs).astype(np.float32)
     biases = parameters[:, count * inputs :].astype(np.float32)
     out = observations @ weights.transpose(0, 2, 1) + biases[:, None]
     if isinstance(space, gym.spaces.Discrete):
-        greatest: NDArray[np.int64] = np.argmax(out, axis=-1)
-        return greatest
+        best = np.argmax(out, axis=-1)
+        chosen: NDArray[np.int64] = np.where(out.max(axis=-1) > 0.0, best + 1, 0)
+        return chosen
     cut: NDArray[np.float32] = out.clip(-1.0, 1.0)
     return cut
 
@@ -174,13 +177,15 @@ def as_policy(
         "MlpPolicy", env, n_steps=2, batch_size=2, policy_kwargs={"net_arch": []}, device="cpu"
     )
     count = outputs(env.action_space)
-    weights = parameters[:-count].reshape(count, -1)
+    weights, biases = parameters[:-count].reshape(count, -1), parameters[-count:]
     discrete = isinstance(env.action_space, gym.spaces.Discrete)
-    scale = CERTAIN if discrete else 1.0
+    if discrete:
+        weights = CERTAIN * np.concatenate([np.zeros_like(weights[:1]), weights])
+        biases = CERTAIN * np.concatenate([[0.0], biases])
     with torch.no_grad():
         last: Any = model.policy.action_net
-        last.weight.copy_(torch.from_numpy(scale * weights))
-        last.bias.copy_(torch.from_numpy(scale * parameters[-count:]))
+        last.weight.copy_(torch.from_numpy(weights))
+        last.bias.copy_(torch.from_numpy(biases))
         if not discrete:
             policy: Any = model.policy
             policy.log_std.fill_(SURE)
