@@ -87,10 +87,11 @@ class AreaResize:
         height, width = frame.shape[:2]
         values = frame.astype(self._rows.dtype).reshape(height, -1)
         summed = np.matmul(self._rows, values).reshape(len(self._rows), width, -1)
-        # Channels beside rows: one product, where a product a row of three columns takes 6 x as long.
+        # Channels beside rows: one product; one a row, three columns wide, takes 6 x as long.
         beside = summed.transpose(0, 2, 1).reshape(-1, width)
-        total = np.matmul(beside, self._columns.T).reshape(len(self._rows), -1, len(self._columns))
-        total = total.transpose(0, 2, 1).astype(np.int64)
+        both = np.matmul(beside, self._columns.T)
+        both = both.reshape(len(self._rows), -1, len(self._columns))
+        total = both.transpose(0, 2, 1).astype(np.int64)
         average = (2 * total + self._area) // (2 * self._area)
         shape = (*average.shape[:2], *frame.shape[2:])
         resized: NDArray[np.uint8] = average.astype(np.uint8).reshape(shape)
