@@ -79,41 +79,44 @@ def run_trial(
             progress=progress,
         )
     kept = {name: value for name, value in config.knobs.items() if name in KEPT}
+    asked = {
+        "episodes": config.episodes,
+        "seed": config.evaluation_seed,
+        "deterministic": config.deterministic,
+    }
+    plays: list[tuple[Literal["dream", "real"], dict[str, Any]]] = [("dream", kept), ("real", {})]
     scored = {
-        on: _scored(config, folder, on, kept if on == "dream" else {}, workers, progress)
-        for on in ("dream", "real")
+        on: score(
+            policy,
+            config.dream,
+            on,
+            folder / f"{on}.json",
+            workers=workers,
+            progress=progress,
+            knobs=knobs,
+            **asked,
+        )
+        for on, knobs in plays
     }
     return Trial(config.seed, **scored)
 
 
-def _scored(
-    config: TrialConfig,
-    folder: Path,
+def score(
+    policy: str | Path,
+    dream: str,
     on: Literal["dream", "real"],
-    knobs: Mapping[str, Any],
-    workers: int,
-    progress: Progress,
+    kept: Path,
+    *,
+    workers: int = 2,
+    progress: Progress = silent,
+    **asked: Any,
 ) -> Evaluation:
-    path = folder / f"{on}.json"
-    asked = {
-        "episodes": config.episodes,
-        "evaluation_seed": config.evaluation_seed,
-        "deterministic": config.deterministic,
-    }
-    if path.exists():
-        kept = json.loads(path.read_text())
-        if kept["asked"] == asked:
-            return Evaluation(**kept["scored"])
-    scored = evaluate(
-        folder / "policy.zip",
-        config.dream,
-        on=on,
-        episodes=config.episodes,
-        seed=config.evaluation_seed,
-        deterministic=config.deterministic,
-        knobs=knobs,
-        workers=workers,
-        progress=progress,
-    )
-    write_json(path, {"asked": asked, "scored": scored.to_json()})
+    """:func:`~dreamenv.evaluate.evaluate`, or what ``kept`` holds of it if the same was asked."""
+    key = {"package": load_package(dream).identity, **asked}
+    if kept.exists():
+        found = json.loads(kept.read_text())
+        if found["asked"] == key:
+            return Evaluation(**found["scored"])
+    scored = evaluate(policy, dream, on=on, workers=workers, progress=progress, **asked)
+    write_json(kept, {"asked": key, "scored": scored.to_json()})
     return scored

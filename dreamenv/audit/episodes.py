@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +17,7 @@ from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.policies import load_policy, predict
 from dreamenv.data.rollouts import Episode, Rollouts
 from dreamenv.dream import Dream
+from dreamenv.dream.knobs import check_knobs
 from dreamenv.errors import DataError, PolicyError
 from dreamenv.models.world_model import ObservationKind
 from dreamenv.packages import Package
@@ -62,6 +64,9 @@ class AuditConfig:
     """Processes that play the real env."""
     device: str = "cpu"
     """Where the model dreams."""
+    knobs: dict[str, Any] = field(default_factory=dict)
+    """Temperature, termination and its temperature of the dream that is played, where they are
+    others than the package's."""
 
     def __post_init__(self) -> None:
         least = dict(
@@ -71,6 +76,8 @@ class AuditConfig:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ValueError(f"{name}: expected at least {bound}, got {getattr(self, name)}")
+        if "horizon" in check_knobs(**self.knobs):
+            raise ValueError("horizon: an audit's episodes are as long as real ones; leave it out")
 
     @classmethod
     def quick(cls) -> AuditConfig:
@@ -137,8 +144,8 @@ def collect_real(
 def play_dream(
     package: Package, policy: str | Path | None, settings: AuditConfig, progress: Progress = silent
 ) -> list[Played]:
-    """The same policy in the dream with the package's defaults, but started where real episodes
-    start, and truncated where they are."""
+    """The same policy in the dream, started where real episodes start, and truncated where they
+    are."""
     kind, act = acting(package.config, policy, settings)
     dream = Dream(
         package,
@@ -147,6 +154,7 @@ def play_dream(
         horizon=real_horizon(package.config) or package.config.defaults.horizon,
         starts="first",
         device=settings.device,
+        **settings.knobs,
     )
     try:
         return play(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dreamenv.audit.checks import run_checks
 from dreamenv.audit.episodes import (
@@ -47,6 +48,7 @@ def audit(
     workers: int = 1,
     deterministic: bool = False,
     device: str = "cpu",
+    knobs: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> AuditReport:
     """Audit a dream, and leave ``audit.json``, ``index.html`` and its figures in a folder.
@@ -65,6 +67,9 @@ def audit(
         episodes: real episodes of the policy, and as many of random actions; 20 by default.
         quick: fewer episodes and dreams, unless ``episodes`` says otherwise: a look in a minute.
         deterministic: the policy's mode; else it is sampled.
+        knobs: ``temperature``, ``termination`` and ``termination_temperature`` of the dream that is
+            played, where a policy learnt in another than the package's own. Predictions are held
+            against real episodes as the model makes them, whatever the knobs.
 
     Raises:
         PackageError, PolicyError, DataError: no such package, policy or data, they do not go
@@ -80,6 +85,7 @@ def audit(
         workers=workers,
         deterministic=deterministic,
         device=device,
+        knobs=dict(knobs or {}),
         **({} if episodes is None else {"episodes": episodes}),
     )
     out = Path(out)

@@ -41,6 +41,9 @@ class Parting:
     """Share of dreamed latents that are further out (by Mahalanobis' distance) than 99% of what the
     model dreams one decision ahead of real moments: 1% where dreams look like reality. None if the
     policy sees no latents."""
+    ended_dream: float
+    """Episodes that terminated, in 1,000 decisions."""
+    ended_real: float
     words: str
 
 
@@ -65,6 +68,7 @@ def part(
     }
     paid = _apart(curves["dream"][0], curves["real"][0], at, seed)
     alive = _apart(curves["dream"][1], curves["real"][1], at, seed)
+    ended = (_ended(dream), _ended(real))
     unusual = _unusual([p.latents for p in dream if p.latents is not None], foreseen)
     return Parting(
         decisions=at.tolist(),
@@ -75,8 +79,14 @@ def part(
         paid_apart=paid,
         alive_apart=alive,
         unusual=unusual,
-        words=_words(dream, real, paid, alive, unusual),
+        ended_dream=ended[0],
+        ended_real=ended[1],
+        words=_words(dream, real, paid, alive, ended, unusual),
     )
+
+
+def _ended(played: Sequence[Played]) -> float:
+    return 1000.0 * sum(p.terminated for p in played) / sum(len(p) for p in played)
 
 
 def _so_far(played: Sequence[Played], at: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -132,6 +142,7 @@ def _words(
     real: Sequence[Played],
     paid: int | None,
     alive: int | None,
+    ended: tuple[float, float],
     unusual: float | None,
 ) -> str:
     if paid is None:
@@ -148,6 +159,11 @@ def _words(
         words = f"Its returns part by decision {paid}; from there on a decision pays {rates}."
     if alive is not None:
         words += f" The share that has ended parts by decision {alive}."
+    if any(ended):
+        words += (
+            f" In 1,000 decisions {ended[0]:.2g} episodes end in the dream, {ended[1]:.2g} in the "
+            "real env."
+        )
     if unusual is not None:
         words += (
             f" {unusual:.1%} of its latents lie further out than 99% of those dreamt one decision "

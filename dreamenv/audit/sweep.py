@@ -20,9 +20,8 @@ from dreamenv.audit.sweep_page import draw, shown, table
 from dreamenv.audit.verdict import Evidence, judge
 from dreamenv.claim import write_json
 from dreamenv.dream.knobs import KNOBS, check_knobs, check_starts
-from dreamenv.evaluate import evaluate
 from dreamenv.progress import Progress, silent
-from dreamenv.trial import Trial, TrialConfig, run_trial
+from dreamenv.trial import Trial, TrialConfig, run_trial, score
 
 RANDOM_SEED = 2**19
 """Episodes of the random policy are others than those of any trial."""
@@ -114,13 +113,17 @@ def sweep(
     Raises:
         DataError: ``out`` holds trials of other settings.
         ImportError: the extra ``plots`` is missing, or those of the learner or the real env.
+        ValueError: the knob that is swept is among ``knobs`` too.
     """
     require_matplotlib()
+    if config.knob in config.knobs:
+        raise ValueError(f"{config.knob}: expected it swept or set, got both; leave one out")
     out.mkdir(parents=True, exist_ok=True)
-    random = evaluate(
+    random = score(
         "random",
         config.dream,
-        on="real",
+        "real",
+        out / "random.json",
         episodes=max(config.episodes, 20),
         seed=RANDOM_SEED,
         workers=workers,

@@ -35,8 +35,11 @@ def audit(
         typer.Option(metavar="KNOB=VALUE,…", help="Learn at each value, and score both sides."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Policies a value of a sweep.")] = 3,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of the dreams that are played; the package's by default.")
+    ] = None,
     termination: Annotated[
-        str | None, typer.Option(help="Of a sweep's dreams: sample, threshold, none.")
+        str | None, typer.Option(help="Of them, too: sample, threshold, none.")
     ] = None,
     algo: Annotated[str | None, typer.Option(help="Who learns in a sweep.")] = None,
     timesteps: Annotated[
@@ -53,12 +56,13 @@ def audit(
 
     [cyan]dreamenv audit Dream-CarRacing-v0 --sweep temperature=0.5,1.0,1.3 --out sweep[/cyan]
     """
+    given = {"temperature": temperature, "termination": termination}
+    knobs = {name: value for name, value in given.items() if value is not None}
     if sweep is None:
-        _one(dream, policy, data, out, episodes, quick, workers, seed)
+        _one(dream, policy, data, out, episodes, quick, workers, seed, knobs)
         return
     if policy is not None or data or quick:
         raise ValueError("sweep: learns its own policies; leave out --policy, --data and --quick")
-    knobs = {} if termination is None else {"termination": termination}
     chosen = {} if episodes is None else {"episodes": episodes}
     _sweep(
         dream,
@@ -83,6 +87,7 @@ def _one(
     quick: bool,
     workers: int,
     seed: int,
+    knobs: dict[str, Any],
 ) -> None:
     from dreamenv.audit import audit as run
     from dreamenv.progress import console
@@ -97,6 +102,7 @@ def _one(
             seed=seed,
             quick=quick,
             workers=workers,
+            knobs=knobs,
             progress=progress,
         )
     typer.echo(report.verdict.sentence)

@@ -237,6 +237,23 @@ def test_the_real_horizon_is_counted_in_decisions(package):
     assert real_horizon(car) == 1000
 
 
+def test_a_policy_is_played_in_the_dream_it_learnt_in(package, policy_of, tmp_path):
+    # The package's dreams all but never end; with its logit of -20 divided by 100, they soon do.
+    knobs = {"termination": "sample", "termination_temperature": 100.0}
+    arguments = dict(policy=policy_of(0), episodes=4, quick=True)
+    report = audit(package, out=tmp_path / "audit", knobs=knobs, **arguments)
+    lengths = report.findings.policy.lengths
+    assert max(lengths.dream.values) < STEPS
+    assert set(lengths.real.values) == {STEPS}
+    assert report.findings.parting.ended_dream == pytest.approx(1000 / (1 + np.exp(0.2)), rel=0.25)
+    assert report.findings.parting.ended_real == 0.0
+    assert json.loads((tmp_path / "audit" / "audit.json").read_text())["settings"]["knobs"] == knobs
+    for wrong, message in ({"horizon": 5}, "leave it out"), ({"noise": 1}, "unknown knobs"):
+        with pytest.raises(ValueError, match=message):
+            audit(package, out=tmp_path / "refused", knobs=wrong, **arguments)
+    assert not (tmp_path / "refused").exists()
+
+
 def test_settings_out_of_range_are_named():
     with pytest.raises(ValueError, match="samples: expected at least 1, got 0"):
         replace(AuditConfig(), samples=0)

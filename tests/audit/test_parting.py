@@ -53,6 +53,9 @@ def test_survival_parts_where_the_real_episodes_die():
     expected = (lengths[:, None] > at).mean(0)
     np.testing.assert_allclose(found.alive_real.value, expected)
     np.testing.assert_array_equal(found.alive_dream.value, 1.0)
+    assert found.ended_dream == 0.0
+    assert found.ended_real == pytest.approx(1000.0 / lengths.mean())
+    assert "0 episodes end in the dream, 13 in the real env" in found.words
     # A truncated episode has not ended, nor lost what it was paid.
     assert found.paid_dream.value[-1] == 100.0
 

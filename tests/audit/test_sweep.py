@@ -9,7 +9,6 @@ import pytest
 from scipy import stats
 
 from dreamenv import trial as trial_module
-from dreamenv.audit import sweep as module
 from dreamenv.audit.sweep import SweepConfig, parse_sweep, pooled, sweep
 from dreamenv.audit.sweep_page import table
 from dreamenv.errors import DataError
@@ -46,7 +45,6 @@ def played(monkeypatch):
 
     monkeypatch.setattr(trial_module, "learn", learn)
     monkeypatch.setattr(trial_module, "evaluate", play)
-    monkeypatch.setattr(module, "evaluate", play)
     return calls
 
 
@@ -84,6 +82,15 @@ def test_what_is_done_is_not_done_again(tiny_package, tmp_path, played):
     first = sweep(config(tiny_package), tmp_path / "out")
     played.clear()
     more = sweep(config(tiny_package, values=(0.1, 1.0, (0.5, 1.5)), seeds=2), tmp_path / "out")
+    # One new value, two policies, learnt and scored on both sides; no random one is played.
+    assert sorted(call[0] for call in played) == [
+        "dream",
+        "dream",
+        "learn",
+        "learn",
+        "real",
+        "real",
+    ]
     assert {call[2].get("temperature", 0)[0] for call in played if call[0] == "learn"} == {0.5}
     assert [p.real for p in more.points[:2]] == [p.real for p in first.points]
     played.clear()
@@ -93,6 +100,9 @@ def test_what_is_done_is_not_done_again(tiny_package, tmp_path, played):
     assert len([call for call in played if call[0] == "dream"]) == 4
     with pytest.raises(DataError, match="timesteps differs"):
         sweep(config(tiny_package, timesteps=5), tmp_path / "out")
+    with pytest.raises(ValueError, match="temperature: expected it swept or set"):
+        sweep(config(tiny_package, knobs={"temperature": 1.0}), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
