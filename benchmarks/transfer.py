@@ -1,6 +1,6 @@
 """What policies trained only in a dream score on the real env: several seeds, unseen episodes.
 
-    python benchmarks/transfer.py --work runs/transfer --out docs/figures/transfer.json
+    python benchmarks/transfer.py --work runs/transfer --out docs/figures/transfer_car_racing.json
 
 Every seed trains from scratch by ``dreamenv learn`` with its defaults, then plays its own episodes
 in the dream and on the real env. ``--first-seed`` moves the evaluation to other tracks, so that

@@ -1,6 +1,6 @@
-"""Write the README's and the card's table of the gap from what ``benchmarks/transfer.py`` measured.
+"""Write the README's and the cards' tables of the gap: what ``benchmarks/transfer.py`` measured.
 
-python benchmarks/transfer.py --out docs/figures/transfer.json
+python benchmarks/transfer.py --dream Dream-CarRacing-v0 --out docs/figures/transfer_car_racing.json
 python docs/gap_table.py
 """
 
@@ -17,7 +17,7 @@ from dreamenv.packages import load_config
 from dreamenv.sources import ZOO
 
 ROOT = Path(__file__).parents[1]
-MEASURED = ROOT / "docs" / "figures" / "transfer.json"
+MEASURED = sorted((ROOT / "docs" / "figures").glob("transfer_*.json"))
 README = ROOT / "README.md"
 HEADING = """## The gap
 
@@ -39,7 +39,7 @@ def gap_table(measured: dict[str, Any]) -> str:
     episodes = len(seeds[0]["real"]["returns"])
     behind = f"{measured['real_steps_behind_the_package']:,}"
     lines = [
-        f"| trained only in `{measured['dream']}` | in the dream | on the real track |",
+        f"| trained only in `{measured['dream']}` | in the dream | in the real env |",
         "| --- | --- | --- |",
         *rows,
         f"| **median of the seeds** | **{dream:.0f}** | **{real:.0f}** |",
@@ -52,13 +52,16 @@ def gap_table(measured: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Rewrite the part of the README between the two marks, and the shipped package's card."""
-    measured = json.loads(MEASURED.read_text(encoding="utf-8"))
-    table = gap_table(measured)
-    README.write_text(MARKED.sub(lambda _: table, README.read_text(encoding="utf-8")), "utf-8")
-    folder = ZOO / measured["dream"]
-    text = f"{card(load_config(folder))}\n{HEADING}\n\n{table}"
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    """Rewrite the part of the README between the two marks, and the shipped packages' cards."""
+    tables = []
+    for path in MEASURED:
+        measured = json.loads(path.read_text(encoding="utf-8"))
+        tables.append(gap_table(measured))
+        folder = ZOO / measured["dream"]
+        text = f"{card(load_config(folder))}\n{HEADING}\n\n{tables[-1]}"
+        (folder / "README.md").write_text(text, encoding="utf-8")
+    joined = "\n".join(tables)
+    README.write_text(MARKED.sub(lambda _: joined, README.read_text(encoding="utf-8")), "utf-8")
 
 
 if __name__ == "__main__":
