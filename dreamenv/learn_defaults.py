@@ -5,9 +5,11 @@ Nothing here names a file, a class or code.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_serializer, model_validator
+from pydantic import Field, ValidationError, field_serializer, model_validator
 
 from dreamenv.strict import Strict, Temperature
 
@@ -100,3 +102,33 @@ class LearnDefaults(Strict):
     def settings(self) -> dict[str, Any]:
         """The hyperparameters that are given."""
         return self.hyperparameters.model_dump(exclude_none=True)
+
+
+def parse_settings(items: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``NAME=VALUE`` each, values as in JSON, as knobs of the dream and hyperparameters.
+
+    >>> parse_settings(["obs=latent", "temperature=[0.8, 1.2]", "gamma=0.98"])
+    ({'obs': 'latent', 'temperature': [0.8, 1.2]}, {'gamma': 0.98})
+
+    Raises:
+        ValueError: no such name, or a value it does not take.
+    """
+    found: dict[type[Strict], dict[str, Any]] = {LearnKnobs: {}, Hyperparameters: {}}
+    for item in items:
+        name, equals, text = item.partition("=")
+        kind = next((kind for kind in found if name in kind.model_fields), None)
+        if not equals or kind is None:
+            known = ", ".join(name for kind in found for name in kind.model_fields)
+            raise ValueError(f"expected NAME=VALUE with one of {known}; got {item!r}")
+        try:
+            value: Any = json.loads(text)
+        except ValueError:
+            value = text
+        found[kind][name] = value
+    for kind, values in found.items():
+        try:
+            kind(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{first['loc'][0]}: got {first['input']!r}; {first['msg']}") from None
+    return found[LearnKnobs], found[Hyperparameters]

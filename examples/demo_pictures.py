@@ -39,6 +39,8 @@ class SideBySide:
 
     frames: NDArray[np.uint8]
     """``[steps, 3, height, width, 3]``, in the order of ``PANELS``; the shorter ends both."""
+    fps: float = 12.5
+    """Decisions in a second of the real env."""
 
 
 def drive(policy: BaseAlgorithm, dream: str, seed: int, steps: int) -> SideBySide:
@@ -69,7 +71,7 @@ def drive(policy: BaseAlgorithm, dream: str, seed: int, steps: int) -> SideBySid
             break
     for env in (seen, real, reconstructed, dreamt):
         env.close()
-    return SideBySide(np.stack(frames))
+    return SideBySide(np.stack(frames), dreamt.metadata["render_fps"])
 
 
 def _render(env: gym.Env[Any, Any]) -> NDArray[np.uint8]:
@@ -95,13 +97,13 @@ def save_strip(shown: SideBySide, path: Path, columns: int = 8) -> None:
     figure.savefig(path, dpi=110)
 
 
-def save_film(shown: SideBySide, path: Path, fps: float = 12.5) -> None:
-    """Save an mp4: the three panels in a row, enlarged; 12.5 decisions are a second."""
+def save_film(shown: SideBySide, path: Path) -> None:
+    """Save an mp4: the three panels in a row, enlarged, as fast as they would happen."""
     from moviepy import ImageSequenceClip
 
     enlarged = shown.frames.repeat(ENLARGE, axis=2).repeat(ENLARGE, axis=3)
     rows = list(np.concatenate(list(enlarged.swapaxes(0, 1)), axis=2))
-    ImageSequenceClip(rows, fps=fps).write_videofile(
+    ImageSequenceClip(rows, fps=shown.fps).write_videofile(
         str(path), codec="libx264", audio=False, logger=None
     )
 

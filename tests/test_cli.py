@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stable_baselines3 import PPO
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -105,15 +106,24 @@ def test_info_shows_the_card_without_its_escape_sequences(short):
 
 
 def test_a_policy_learnt_is_an_ordinary_sb3_file(short, policy):
-    from stable_baselines3 import PPO
 
     model = PPO.load(policy, device="cpu")
     assert model.observation_space == load_config(short).observation_space("features")
     assert model.num_timesteps >= 64
 
 
+def test_settings_reach_the_dream_and_the_algorithm(short, tmp_path):
+    out = tmp_path / "p.zip"
+    settings = ["obs=latent", "temperature=[0.5,1.5]", "n_steps=8", "net_arch=[3]"]
+    asked = [part for item in settings for part in ("--set", item)]
+    run("learn", short, "--timesteps", 16, *asked, "--out", out)
+    model = PPO.load(out, device="cpu")
+    assert model.n_steps == 8
+    assert model.observation_space.shape == (load_config(short).latent,)
+    assert model.policy.mlp_extractor.policy_net[0].out_features == 3
+
+
 def test_the_same_seed_learns_the_same(short, tmp_path):
-    from stable_baselines3 import PPO
 
     def weights(out: str, seed: int) -> np.ndarray:
         run("learn", short, "--seed", seed, "--out", tmp_path / out)

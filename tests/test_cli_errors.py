@@ -29,6 +29,12 @@ WRONG = {
     "an unknown algorithm": (["learn", "PACKAGE", "--algo", "es", "--out", "new.zip"], "ppo"),
     "discrete learner": (["learn", "PACKAGE", "--algo", "dqn", "--out", "new.zip"], "Discrete"),
     "a hot dream": (["learn", "PACKAGE", "--temperature", -1, "--out", "new.zip"], "temperature"),
+    "an unknown setting": (
+        ["learn", "PACKAGE", "--set", "gama=0.9", "--out", "new.zip"],
+        "got 'gama=0.9'",
+    ),
+    "a wild setting": (["learn", "PACKAGE", "--set", "gamma=9", "--out", "new.zip"], "gamma"),
+    "a wild knob": (["learn", "PACKAGE", "--set", "starts=[]", "--out", "new.zip"], "starts"),
     "no such place": (["evaluate", "random", "PACKAGE", "--on", "moon"], "moon"),
     "no such policy": (["evaluate", "p.zip", "PACKAGE", "--on", "dream"], "p.zip"),
     "too small a budget": (

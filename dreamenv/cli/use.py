@@ -86,6 +86,14 @@ def learn(
     num_envs: Annotated[int | None, typer.Option(min=1, help="Lanes; its own by default.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the dream.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Decisions an episode.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other knob of the dream or setting of the algorithm; may be repeated.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where the dream runs: cpu, cuda.")] = "cpu",
     seed: Seed = 0,
 ) -> None:
@@ -94,11 +102,16 @@ def learn(
     An ordinary Stable-Baselines3 file. What is not said is the dream's own recipe, which transfers.
 
     [cyan]dreamenv learn Dream-CarRacing-v0 --algo ppo --seed 1 --out policy.zip[/cyan]
+
+    [cyan]dreamenv learn Dream-CarRacing-v0 --set temperature=[0.8,1.2] --set gamma=0.98 …[/cyan]
     """
     from dreamenv.learn import learn as run
+    from dreamenv.learn_defaults import parse_settings
     from dreamenv.progress import console
 
-    knobs = {"temperature": temperature, "horizon": horizon}
+    knobs, hyperparameters = parse_settings(settings or [])
+    given = {"temperature": temperature, "horizon": horizon}
+    knobs |= {name: value for name, value in given.items() if value is not None}
     with console() as progress:
         learned = run(
             dream,
@@ -107,7 +120,8 @@ def learn(
             timesteps=timesteps,
             seed=seed,
             num_envs=num_envs,
-            knobs={name: value for name, value in knobs.items() if value is not None},
+            knobs=knobs,
+            hyperparameters=hyperparameters,
             device=device,
             progress=progress,
         )
