@@ -20,10 +20,8 @@ from dreamenv.evaluate import evaluate
 from dreamenv.learn import learn
 from dreamenv.packages import Package, load_package, save_package
 from dreamenv.progress import Progress, silent
-from dreamenv.recipes import SMALLEST_ROUND, Recipe, at
-from dreamenv.training.mdnrnn import RNNConfig
-from dreamenv.training.train import TrainConfig, train_mdnrnn
-from dreamenv.training.vae import VAEConfig
+from dreamenv.recipes import SMALLEST_ROUND, Recipe
+from dreamenv.training.train import train_mdnrnn
 
 
 @dataclass(frozen=True)
@@ -174,22 +172,8 @@ def _fit(
     out = config.out / f"round-{number:02d}" / "package"
     if out.exists():
         return load_package(out)
-    recipe = config.recipe
-    return train_mdnrnn(
-        data,
-        out,
-        TrainConfig(
-            name=recipe.name,
-            vae=replace(VAEConfig(**recipe.vae), steps=at(recipe.vae_steps, number)),
-            rnn=replace(RNNConfig(**recipe.rnn), steps=at(recipe.rnn_steps, number)),
-            sizes=dict(recipe.sizes),
-            defaults=recipe.defaults,
-            learn=recipe.learn.model_dump(exclude_defaults=True),
-            seed=config.seed * 1000 + number,
-        ),
-        initial=initial,
-        progress=progress,
-    )
+    fit = config.recipe.training(number, config.seed * 1000 + number)
+    return train_mdnrnn(data, out, fit, initial=initial, progress=progress)
 
 
 def _scores(config: LoopConfig, number: int, progress: Progress) -> dict[str, Any]:

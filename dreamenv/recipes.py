@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from dreamenv.errors import DataError
 from dreamenv.learn_defaults import LearnDefaults
 from dreamenv.strict import Strict
 from dreamenv.training.mdnrnn import RNNConfig
+from dreamenv.training.train import TrainConfig
 from dreamenv.training.vae import VAEConfig
 
 FOLDER = Path(__file__).parent / "zoo" / "recipes"
@@ -65,6 +67,18 @@ class Recipe(Strict):
     evaluation_episodes: Annotated[int, Field(ge=2)] = 10
     """Real episodes that show where a round stands; counted apart, nothing is chosen by them."""
 
+    def training(self, round_: int, seed: int) -> TrainConfig:
+        """The fit of a round's package."""
+        return TrainConfig(
+            name=self.name,
+            vae=replace(VAEConfig(**self.vae), steps=at(self.vae_steps, round_)),
+            rnn=replace(RNNConfig(**self.rnn), steps=at(self.rnn_steps, round_)),
+            sizes=dict(self.sizes),
+            defaults=self.defaults,
+            learn=self.learn.model_dump(exclude_defaults=True),
+            seed=seed,
+        )
+
     @field_validator("vae", "rnn")
     @classmethod
     def _known(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -76,19 +90,24 @@ class Recipe(Strict):
         return value
 
 
+def own_recipe(env_id: str) -> Recipe:
+    """The recipe that ships for a real env; the defaults for one that has none."""
+    path = FOLDER / f"{env_id}.json"
+    return load_recipe(path) if path.is_file() else Recipe()
+
+
 def load_recipe(source: str | Path) -> Recipe:
-    """The recipe of a real env id, or of a JSON file; the defaults for an id that has none.
+    """The recipe that ships for a real env's id, or that of a JSON file.
 
     Raises:
-        DataError: no such file, or one that does not say what a recipe says.
+        DataError: neither is there, or it does not say what a recipe says.
     """
     path = FOLDER / f"{source}.json"
     if not path.is_file():
         path = Path(source)
-        if not path.is_file():
-            if path.suffix == ".json":
-                raise DataError(f"{path}: expected a recipe, a JSON file; found none")
-            return Recipe()
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
+        raise DataError(f"{source}: expected a recipe, a JSON file or one of {known}; found none")
     try:
         return Recipe.model_validate_json(path.read_bytes())
     except ValidationError as error:

@@ -179,6 +179,13 @@ def test_from_a_real_env_to_an_audit(short, tmp_path, monkeypatch):
     config = load_config("car")
     assert config.name == "car"
     assert config.provenance["real_steps"] == 4 * 20 * 4
+    recipe = {"name": "mine", "sizes": {"latent": 3}, "vae_steps": [1], "rnn_steps": [2, 9]}
+    Path("recipe.json").write_text(json.dumps(recipe))
+    run("train", "mdnrnn", "data", "--out", "own", "--recipe", "recipe.json", "--rnn-steps", 0)
+    own = load_config("own")
+    assert (own.name, own.latent) == ("own", 3)
+    assert own.provenance["training"]["vae"]["steps"] == 1
+    assert own.provenance["training"]["rnn"]["steps"] == 0
     assert "a whole package" in run("verify", "car")
     said = run("audit", "car", "--episodes", 2, "--quick", "--workers", 1, "--out", "gap")
     assert (tmp_path / "gap" / "index.html").exists()

@@ -24,6 +24,10 @@ WRONG = {
         "dream",
     ),
     "an unknown family": (["train", "gan", "data", "--out", "new"], "mdnrnn"),
+    "an unknown recipe": (
+        ["train", "mdnrnn", "data", "--recipe", "Nowhere-v9", "--out", "new"],
+        "one of CarRacing-v3",
+    ),
     "no data": (["train", "mdnrnn", "data", "--out", "new"], "manifest.json"),
     "an unknown dream": (["learn", "Dream-Nowhere-v0", "--out", "new.zip"], "shipped id"),
     "an unknown algorithm": (["learn", "PACKAGE", "--algo", "es", "--out", "new.zip"], "ppo"),

@@ -12,7 +12,7 @@ from dreamenv.errors import DataError
 from dreamenv.models.mdnrnn import MDNRNNSizes
 from dreamenv.progress import LogLines, console
 from dreamenv.real_specs import load_real_spec
-from dreamenv.recipes import FOLDER, Recipe, at, load_recipe
+from dreamenv.recipes import FOLDER, Recipe, at, load_recipe, own_recipe
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
@@ -29,13 +29,15 @@ def test_shipped_recipes_fit_their_env_and_family(path):
 
 
 def test_an_env_without_a_recipe_has_the_defaults():
-    assert load_recipe("CartPole-v1") == Recipe()
-    assert load_recipe("../no/such/file") == Recipe() == Recipe.model_validate({})
+    assert own_recipe("CartPole-v1") == own_recipe("../no/such") == Recipe()
+    assert Recipe.model_validate({}) == Recipe()
+    assert own_recipe("CarRacing-v3") == load_recipe("CarRacing-v3")
 
 
 def test_a_file_that_is_not_there_is_no_recipe(tmp_path):
-    with pytest.raises(DataError, match=r"mine\.json: expected a recipe"):
-        load_recipe(tmp_path / "mine.json")
+    for source in (tmp_path / "mine.json", "CartPole-v1", tmp_path):
+        with pytest.raises(DataError, match=r"expected a recipe, a JSON file or one of CarRacing"):
+            load_recipe(source)
 
 
 def test_a_recipe_from_a_file(tmp_path):

@@ -88,6 +88,12 @@ def train(
         str | None,
         typer.Option(metavar="DREAM", help="A package of the same sizes to train on from."),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENV|FILE", help="Sizes and settings of an env's own recipe, or a JSON file's."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The package's name; OUT's by default.")] = None,
     vae_steps: Annotated[int | None, typer.Option(min=0, help="Gradient steps of the VAE.")] = None,
     rnn_steps: Annotated[
@@ -107,9 +113,11 @@ def train(
 
     from dreamenv.packages import load_package
     from dreamenv.progress import console
+    from dreamenv.recipes import load_recipe
     from dreamenv.training.train import TrainConfig, train_mdnrnn
 
-    config = TrainConfig(name=name or out.name, seed=seed)
+    config = load_recipe(recipe).training(0, seed) if recipe else TrainConfig(seed=seed)
+    config = replace(config, name=name or out.name)
     if vae_steps is not None:
         config = replace(config, vae=replace(config.vae, steps=vae_steps))
     if rnn_steps is not None:
@@ -154,14 +162,14 @@ def loop(
     from dreamenv.loop import loop as run
     from dreamenv.progress import console
     from dreamenv.real_specs import load_real_spec
-    from dreamenv.recipes import load_recipe
+    from dreamenv.recipes import load_recipe, own_recipe
 
     real = load_real_spec(env)
     config = LoopConfig(
         real=real,
         out=out,
         real_steps=real_steps,
-        recipe=load_recipe(recipe or real.env_id),
+        recipe=load_recipe(recipe) if recipe else own_recipe(real.env_id),
         family="mdnrnn",
         algo=algo,
         seed=seed,

@@ -10,33 +10,50 @@ from hypothesis import strategies as st
 from dreamenv.training.termination import fit_threshold
 
 
-@st.composite
-def held_out(draw):
-    """Episodes of probabilities whose maxima differ, and which of them ended."""
-    maxima = draw(
-        st.lists(st.integers(1, 999), min_size=1, max_size=12, unique=True).map(
-            lambda whole: [np.float32(n / 1000) for n in whole]
-        )
-    )
-    probabilities = []
-    for maximum in maxima:
-        shares = draw(st.lists(st.floats(0, 0.984375, width=32), max_size=5))
-        at = draw(st.integers(0, len(shares)))
-        values = [*(maximum * np.float32(s) for s in shares[:at]), maximum]
-        values += [maximum * np.float32(s) for s in shares[at:]]
-        probabilities.append(np.array(values, np.float32))
-    return probabilities, draw(st.lists(st.booleans(), min_size=len(maxima), max_size=len(maxima)))
+def endings_a_decision(probabilities, cut):
+    """By playing each episode until the cut ends it."""
+    endings = decisions = 0
+    for episode in probabilities:
+        for probability in episode:
+            decisions += 1
+            if probability > cut:
+                endings += 1
+                break
+    return endings / decisions
 
 
-@settings(deadline=None)
-@given(held_out())
-def test_the_cut_gives_as_many_endings_as_there_were(case):
-    probabilities, terminated = case
+EPISODE = st.lists(st.integers(0, 40).map(lambda n: np.float32(n / 40)), min_size=1, max_size=12)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.tuples(EPISODE, st.booleans()), min_size=1, max_size=8))
+def test_no_other_cut_comes_nearer_to_the_true_endings_a_decision(case):
+    probabilities = [np.array(p, np.float32) for p, _ in case]
+    terminated = [ended for _, ended in case]
     endings = fit_threshold(probabilities, terminated)
     assert 0.0 < endings.threshold < 1.0
     assert endings.actual == sum(terminated) / len(terminated)
-    ended = [bool((p > endings.threshold).any()) for p in probabilities]
-    assert sum(ended) == sum(terminated)
+    if not any(terminated):
+        assert endings_a_decision(probabilities, endings.threshold) == 0.0 or any(
+            1.0 in p for p in probabilities
+        )
+        return
+    wanted = sum(terminated) / sum(map(len, probabilities))
+    others = [(n + 0.5) / 40 for n in range(40)]  # between all values that there are
+    errors = [abs(endings_a_decision(probabilities, cut) - wanted) for cut in others]
+    found = abs(endings_a_decision(probabilities, endings.threshold) - wanted)
+    assert found == pytest.approx(min(errors), abs=1e-12)
+
+
+def test_an_ending_foreseen_is_cut_when_it_comes_though_every_episode_ends():
+    rng = np.random.default_rng(0)
+    probabilities = [
+        np.append(rng.uniform(0, 0.02, n), rng.uniform(0.1, 0.6)).astype(np.float32)
+        for n in rng.integers(50, 400, 70)
+    ]
+    endings = fit_threshold(probabilities, [True] * 70)
+    assert 0.02 < endings.threshold < 0.11
+    assert all((p > endings.threshold).argmax() == len(p) - 1 for p in probabilities)
 
 
 def test_predicted_endings_are_the_sum_of_the_probabilities():
