@@ -131,7 +131,9 @@ def predict(
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**63)))
+        # Not torch.manual_seed: where no GPU is in use, it keeps the call with its traceback, for
+        # one that may come, which takes longer than the action and is never freed.
+        torch.default_generator.manual_seed(int(rng.integers(2**63)))
         if getattr(model, "use_sde", False):  # draws its noise here, not in predict
             model.policy.reset_noise()  # type: ignore[operator]
         return model.predict(observation, deterministic=False)[0]

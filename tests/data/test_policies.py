@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from itertools import groupby
 from typing import Any
@@ -198,6 +199,22 @@ TEXTS = {
     "a number": "3",
     "a mark alone": '{"clip_range": 1}',
 }
+
+
+def test_sampling_leaves_nothing_behind():
+    """torch.manual_seed would: a call, with its traceback, for each GPU that may yet be used."""
+    env = Spaces(gym.spaces.Box(-8, 8, (6,), np.float32), BOX)
+    model = sb3.PPO("MlpPolicy", env, **small())
+    rng, seen = np.random.default_rng(0), np.zeros((2, 6), np.float32)
+    for _ in range(3):
+        predict(model, seen, False, rng)
+    tracemalloc.start()
+    before = tracemalloc.take_snapshot()
+    for _ in range(200):
+        predict(model, seen, False, rng)
+    grown = tracemalloc.take_snapshot().compare_to(before, "filename")
+    tracemalloc.stop()
+    assert sum(entry.size_diff for entry in grown) < 20_000
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", "empty zip", *TEXTS])
