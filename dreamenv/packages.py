@@ -51,8 +51,9 @@ class Package:
     @cached_property
     def identity(self) -> str:
         """SHA-256, in hex, of config, weights and starts: equal for equal dreams, wherever they
-        are stored."""
-        digest = hashlib.sha256(self.config.model_dump_json().encode())
+        are stored and whatever is told of how they were made."""
+        config = self.config.model_dump_json(exclude={"provenance"})
+        digest = hashlib.sha256(config.encode())
         for kind, tensors in (("weights", self.weights), ("starts", self.starts)):
             for name, tensor in sorted(tensors.items()):
                 digest.update(f"\n{kind} {name} {tensor.dtype} {list(tensor.shape)}\n".encode())

@@ -95,6 +95,8 @@ def test_identity_tells_any_difference(make_package):
     }
     assert len(identities) == 4
     assert make_package().identity == package.identity
+    told = package.config.model_copy(update={"provenance": {"real_steps": 1}})
+    assert dataclasses.replace(package, config=told).identity == package.identity
 
 
 def test_world_model_is_the_trained_one_and_owns_its_weights(make_package, tiny_package):
