@@ -25,7 +25,8 @@ from dreamenv.sources import resolve
 from dreamenv.training.mdnrnn import RNNConfig
 from dreamenv.training.train import TrainConfig, train_mdnrnn
 from dreamenv.training.vae import VAEConfig
-from dreamenv.trial import TrialConfig, run_trial
+from dreamenv.trial import TrialConfig
+from dreamenv.trials import run_trials
 
 
 @dataclass(frozen=True)
@@ -98,21 +99,23 @@ def main() -> None:
         variant = VARIANTS[name]
         folder = arguments.work / name.replace(" ", "-") / "package"
         dream = package_of(variant, folder, package, arguments.data, arguments.rnn_steps)
-        trials = [
-            run_trial(
-                TrialConfig(
-                    dream=str(dream),
-                    seed=seed,
-                    knobs=variant.knobs,
-                    timesteps=arguments.timesteps,
-                    episodes=arguments.episodes,
-                    evaluation_seed=arguments.tracks + seed,
-                ),
-                folder.parent / str(seed),
-                progress=LogLines(30),
-            )
-            for seed in range(arguments.seeds)
-        ]
+        trials = run_trials(
+            [
+                (
+                    TrialConfig(
+                        dream=str(dream),
+                        seed=seed,
+                        knobs=variant.knobs,
+                        timesteps=arguments.timesteps,
+                        episodes=arguments.episodes,
+                        evaluation_seed=arguments.tracks + seed,
+                    ),
+                    folder.parent / str(seed),
+                )
+                for seed in range(arguments.seeds)
+            ],
+            progress=LogLines(30),
+        )
         table[name] = {
             on: statistics.mean(getattr(trial, on).mean for trial in trials)
             for on in ("dream", "real")

@@ -18,7 +18,8 @@ from pathlib import Path
 from dreamenv.evaluate import evaluate
 from dreamenv.packages import load_config
 from dreamenv.progress import LogLines
-from dreamenv.trial import TrialConfig, run_trial
+from dreamenv.trial import Trial, TrialConfig
+from dreamenv.trials import run_trials
 
 
 def main() -> None:
@@ -34,25 +35,35 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     progress = LogLines(30)
-    trials = []
-    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        config = TrialConfig(
-            dream=arguments.dream,
-            seed=seed,
-            timesteps=arguments.timesteps,
-            episodes=arguments.episodes,
-            evaluation_seed=seed,
-            deterministic=arguments.deterministic,
-        )
-        folder = arguments.work / str(seed)
-        trial = run_trial(config, folder, workers=arguments.workers, progress=progress)
-        trials.append(trial)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+
+    def finished(number: int, trial: Trial) -> None:
         real = trial.real
         print(
-            f"seed {seed}: dream {trial.dream.mean:.0f}, real {real.mean:.0f} "
+            f"seed {trial.seed}: dream {trial.dream.mean:.0f}, real {real.mean:.0f} "
             f"[{real.low:.0f}, {real.high:.0f}]",
             flush=True,
         )
+
+    trials = run_trials(
+        [
+            (
+                TrialConfig(
+                    dream=arguments.dream,
+                    seed=seed,
+                    timesteps=arguments.timesteps,
+                    episodes=arguments.episodes,
+                    evaluation_seed=seed,
+                    deterministic=arguments.deterministic,
+                ),
+                arguments.work / str(seed),
+            )
+            for seed in seeds
+        ],
+        workers=arguments.workers,
+        progress=progress,
+        finished=finished,
+    )
     random = evaluate(
         "random",
         arguments.dream,

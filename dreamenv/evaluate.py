@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,7 +17,7 @@ from dreamenv.actor import Actor
 from dreamenv.audit.bootstrap import mean
 from dreamenv.progress import Progress, silent
 from dreamenv.real import make_real
-from dreamenv.threads import one_thread_a_worker, one_torch_thread
+from dreamenv.threads import end_with_parent, one_thread_a_worker, one_torch_thread
 
 FIRST_SEED = 2**40
 """Evaluation episodes are seeded from here on, collected ones below 2³¹: no track is in both."""
@@ -176,16 +174,8 @@ def _start_worker(policy: str, dream: str, deterministic: bool) -> None:
     import torch
 
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _worker["actor"], _worker["dream"] = Actor(policy, dream, deterministic), dream
-
-
-def _end_with_parent() -> None:
-    """A pool's worker would wait for work forever where its parent was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _work(seed: int) -> tuple[float, int, int]:

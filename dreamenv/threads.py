@@ -1,8 +1,11 @@
-"""How many threads work: one a process, where several processes share the cores."""
+"""How many threads work: one a process, where several processes share the cores; and the one that
+ends a worker with its parent."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,3 +36,16 @@ def one_thread_a_worker() -> Iterator[None]:
             del os.environ["OMP_NUM_THREADS"]
         else:
             os.environ["OMP_NUM_THREADS"] = before
+
+
+def end_with_parent() -> None:
+    """Have this worker end when its parent does: a pool's would wait for work forever where its
+    parent was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

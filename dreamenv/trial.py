@@ -13,6 +13,7 @@ from dreamenv.evaluate import Evaluation, evaluate
 from dreamenv.learn import learn
 from dreamenv.packages import load_package
 from dreamenv.progress import Progress, silent
+from dreamenv.threads import one_torch_thread
 
 KEPT = ("temperature", "termination", "termination_temperature")
 """Knobs that a policy is scored with in the dream as well as learnt with. Horizon and starts are
@@ -67,6 +68,12 @@ def run_trial(
         "timesteps": config.timesteps,
     }
     claim(folder / "trial.json", learnt_from)
+    # One thread: with more, sums and so what is learnt may depend on how many.
+    with one_torch_thread():
+        return _learn_and_score(config, folder, workers, progress)
+
+
+def _learn_and_score(config: TrialConfig, folder: Path, workers: int, progress: Progress) -> Trial:
     policy = folder / "policy.zip"
     if not policy.exists():
         learn(
@@ -79,11 +86,6 @@ def run_trial(
             progress=progress,
         )
     kept = {name: value for name, value in config.knobs.items() if name in KEPT}
-    asked = {
-        "episodes": config.episodes,
-        "seed": config.evaluation_seed,
-        "deterministic": config.deterministic,
-    }
     plays: list[tuple[Literal["dream", "real"], dict[str, Any]]] = [("dream", kept), ("real", {})]
     scored = {
         on: score(
@@ -94,7 +96,9 @@ def run_trial(
             workers=workers,
             progress=progress,
             knobs=knobs,
-            **asked,
+            episodes=config.episodes,
+            seed=config.evaluation_seed,
+            deterministic=config.deterministic,
         )
         for on, knobs in plays
     }

@@ -21,7 +21,8 @@ from dreamenv.audit.verdict import Evidence, judge
 from dreamenv.claim import write_json
 from dreamenv.dream.knobs import KNOBS, check_knobs, check_starts
 from dreamenv.progress import Progress, silent
-from dreamenv.trial import Trial, TrialConfig, run_trial, score
+from dreamenv.trial import Trial, TrialConfig, score
+from dreamenv.trials import run_trials
 
 RANDOM_SEED = 2**19
 """Episodes of the random policy are others than those of any trial."""
@@ -130,29 +131,42 @@ def sweep(
         progress=progress,
     )
     level = mean(random.returns, seed=0)
-    points: list[Point] = []
-    for value in config.values:
-        trials = [
-            run_trial(
-                TrialConfig(
-                    dream=config.dream,
-                    seed=seed,
-                    knobs={**config.knobs, config.knob: _plain(value)},
-                    algo=config.algo,
-                    timesteps=config.timesteps,
-                    episodes=config.episodes,
-                    evaluation_seed=config.evaluation_seed + seed,
-                ),
-                out / f"{config.knob}-{shown(value)}" / f"seed-{seed}",
-                workers=workers,
-                progress=progress,
-            )
-            for seed in range(config.seeds)
+    asked = [(value, seed) for value in config.values for seed in range(config.seeds)]
+    done: dict[tuple[Any, int], Trial] = {}
+
+    def found() -> Sweep:
+        groups = [(v, [done.get((v, s)) for s in range(config.seeds)]) for v in config.values]
+        points = [
+            _point(v, whole, level, random.std, max(random.returns))
+            for v, trials in groups
+            if len(whole := [t for t in trials if t is not None]) == config.seeds
         ]
-        points.append(_point(value, trials, level, random.std, max(random.returns)))
-        found = Sweep(config, points, level, random.std, out)
-        _write(found)
-    return found
+        return Sweep(config, points, level, random.std, out)
+
+    def finished(number: int, trial: Trial) -> None:
+        done[asked[number]] = trial
+        if (so_far := found()).points:
+            _write(so_far)
+
+    trials = [(_trial(config, *point), _folder(config, out, *point)) for point in asked]
+    run_trials(trials, workers=workers, progress=progress, finished=finished)
+    return found()
+
+
+def _trial(config: SweepConfig, value: Any, seed: int) -> TrialConfig:
+    return TrialConfig(
+        dream=config.dream,
+        seed=seed,
+        knobs={**config.knobs, config.knob: _plain(value)},
+        algo=config.algo,
+        timesteps=config.timesteps,
+        episodes=config.episodes,
+        evaluation_seed=config.evaluation_seed + seed,
+    )
+
+
+def _folder(config: SweepConfig, out: Path, value: Any, seed: int) -> Path:
+    return out / f"{config.knob}-{shown(value)}" / f"seed-{seed}"
 
 
 def _point(

@@ -53,8 +53,15 @@ def config(dream, **changes):
     return SweepConfig(**own | changes)
 
 
+def swept(sweep_config, out):
+    """In this process: what stands in for learning and playing is only there."""
+    return sweep(sweep_config, out, workers=1)
+
+
 def test_the_exploited_value_is_named_and_the_honest_one_not(tiny_package, tmp_path, played):
-    found = sweep(config(tiny_package, knobs={"termination": "sample"}), tmp_path / "out")
+    found = sweep(
+        config(tiny_package, knobs={"termination": "sample"}), tmp_path / "out", workers=1
+    )
     cold, warm = found.points
     assert cold.word == "exploited"
     assert "real says 20" in cold.sentence
@@ -79,9 +86,9 @@ def test_the_exploited_value_is_named_and_the_honest_one_not(tiny_package, tmp_p
 
 
 def test_what_is_done_is_not_done_again(tiny_package, tmp_path, played):
-    first = sweep(config(tiny_package), tmp_path / "out")
+    first = swept(config(tiny_package), tmp_path / "out")
     played.clear()
-    more = sweep(config(tiny_package, values=(0.1, 1.0, (0.5, 1.5)), seeds=2), tmp_path / "out")
+    more = swept(config(tiny_package, values=(0.1, 1.0, (0.5, 1.5)), seeds=2), tmp_path / "out")
     # One new value, two policies, learnt and scored on both sides; no random one is played.
     assert sorted(call[0] for call in played) == [
         "dream",
@@ -95,13 +102,13 @@ def test_what_is_done_is_not_done_again(tiny_package, tmp_path, played):
     assert [p.real for p in more.points[:2]] == [p.real for p in first.points]
     played.clear()
     # Other episodes are played anew by the same policies.
-    sweep(config(tiny_package, episodes=31), tmp_path / "out")
+    swept(config(tiny_package, episodes=31), tmp_path / "out")
     assert not [call for call in played if call[0] == "learn"]
     assert len([call for call in played if call[0] == "dream"]) == 4
     with pytest.raises(DataError, match="timesteps differs"):
-        sweep(config(tiny_package, timesteps=5), tmp_path / "out")
+        swept(config(tiny_package, timesteps=5), tmp_path / "out")
     with pytest.raises(ValueError, match="temperature: expected it swept or set"):
-        sweep(config(tiny_package, knobs={"temperature": 1.0}), tmp_path / "new")
+        swept(config(tiny_package, knobs={"temperature": 1.0}), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
