@@ -21,7 +21,10 @@ def paper_table(monkeypatch) -> ModuleType:
 def test_the_page_shows_the_sweeps_that_are_kept(paper_table):
     (shown,) = paper_table.MARKED.findall(paper_table.PAGE.read_text(encoding="utf-8"))
     kept = [ROOT / "docs" / "figures" / f"sweep_{mode}.json" for mode in ("sample", "threshold")]
-    assert shown == paper_table.table([json.loads(path.read_text()) for path in kept])
+    if all(path.exists() for path in kept):
+        assert shown == paper_table.table([json.loads(path.read_text()) for path in kept])
+    else:
+        assert shown == ""  # No figure without a measurement.
 
 
 def test_rows_are_the_papers_with_ours_beside_them(paper_table):
