@@ -150,12 +150,13 @@ def test_the_declared_car_racing():
     env.close()
 
 
-def test_the_declared_take_cover():
+def test_the_declared_take_cover(tmp_path):
     """Against the env by itself: the same frames, but the black one that it ends with."""
     import vizdoom.gymnasium_wrapper  # noqa: F401
 
     env = build_env(load_real_spec("VizdoomTakeCover-v1"), render_mode="rgb_array")
-    plain = gym.make("VizdoomTakeCover-v1")
+    # Told where its settings go, or it leaves them in the working folder.
+    plain = gym.make("VizdoomTakeCover-v1", doom_config_path=str(tmp_path / "vizdoom.ini"))
     shrink = AreaResize((160, 320), (64, 64))
     assert env.observation_space == gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
     assert env.action_space == gym.spaces.Discrete(3)
