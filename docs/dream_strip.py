@@ -1,6 +1,6 @@
 """A strip of consecutive moments of a dream below one of a real episode, and a film of the dream.
 
-python docs/dream_strip.py Dream-DoomTakeCover-v0 POLICY.zip --out docs/figures/doom_strip.png
+python docs/dream_strip.py Dream-DoomTakeCover-v0 POLICY.zip --out docs/figures/take_cover_strip.png
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ import dreamenv
 from dreamenv.data.policies import load_policy
 
 Env = gym.Env[Any, Any]
+Frames = list[NDArray[np.uint8]]
 ENLARGE = 2
 GAP = 4
 """White pixels between the rows, before they are enlarged."""
-
-
-Frames = list[NDArray[np.uint8]]
 
 
 def film(features: Env, pixels: Env, policy: str, seed: int, most: int) -> Frames:

@@ -47,8 +47,7 @@ def table(sweeps: list[dict[str, Any]]) -> str:
         lines.append(_row(cells))
     cells = ["random", "", "{} ± {}".format(*PAPERS_RANDOM)]
     for sweep in sweeps:
-        random = sweep["random"] | {"std": sweep["random_std"]}
-        cells += ["", _shown(random, random["std"]), ""]
+        cells += ["", _shown(sweep["random"], sweep["random_std"]), ""]
     lines.append(_row(cells))
     said = [
         f"{name}: {s['config']['seeds']} policies a row, {s['config']['episodes']} episodes each"

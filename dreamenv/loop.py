@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from dreamenv.errors import DataError
 from dreamenv.evaluate import evaluate
 from dreamenv.learn import learn
 from dreamenv.packages import Package, load_package, save_package
-from dreamenv.progress import Progress, silent
+from dreamenv.progress import Progress, labelled, silent
 from dreamenv.recipes import SMALLEST_ROUND, Recipe
 from dreamenv.training.train import train_mdnrnn
 
@@ -82,7 +81,7 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
     while (episodes := _affordable(config, len(curve), used)) >= SMALLEST_ROUND:
         number = len(curve)
         folder = config.out / f"round-{number:02d}"
-        staged = _staged(progress, number)
+        staged = labelled(f"round {number}", progress)
         rollouts = _collected(config, number, episodes, staged)
         data.append(folder / "data")
         used += rollouts.real_steps
@@ -224,12 +223,3 @@ def _claim(config: LoopConfig) -> None:
         "seed": config.seed,
     }
     claim(config.out / "loop.json", work)
-
-
-def _staged(progress: Progress, number: int) -> Progress:
-    def report(
-        stage: str, done: int, total: int, figures: Mapping[str, float] | None = None
-    ) -> None:
-        progress(f"round {number}: {stage}", done, total, figures)
-
-    return report

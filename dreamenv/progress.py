@@ -21,6 +21,17 @@ def silent(stage: str, done: int, total: int, figures: Mapping[str, float] | Non
     """Show nothing."""
 
 
+def labelled(label: str, progress: Progress) -> Progress:
+    """The same, each stage named after what it is part of."""
+
+    def report(
+        stage: str, done: int, total: int, figures: Mapping[str, float] | None = None
+    ) -> None:
+        progress(f"{label}: {stage}", done, total, figures)
+
+    return report
+
+
 class LogLines:
     """On standard error, one line at most every ``every`` seconds, for logs and pipes."""
 

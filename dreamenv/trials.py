@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from dreamenv.progress import Progress, silent
+from dreamenv.progress import Progress, labelled, silent
 from dreamenv.threads import end_with_parent, one_thread_a_worker
 from dreamenv.trial import Trial, TrialConfig, run_trial
 
@@ -44,7 +44,7 @@ def run_trials(
 
     if workers == 1 or len(trials) == 1:
         for number, (config, folder) in enumerate(trials):
-            told = _named(_label(folder), progress)
+            told = labelled(_label(folder), progress)
             note(number, run_trial(config, folder, workers=workers, progress=told))
         return [done[number] for number in range(len(trials))]
     context = multiprocessing.get_context("spawn")
@@ -88,7 +88,7 @@ def _work(config: TrialConfig, folder: Path) -> Trial:
             last[stage] = now
             _worker["said"].put((stage, done, total, dict(figures or {})))
 
-    return run_trial(config, folder, workers=1, progress=_named(_label(folder), say))
+    return run_trial(config, folder, workers=1, progress=labelled(_label(folder), say))
 
 
 def _listen(said: Any, progress: Progress) -> None:
@@ -98,10 +98,3 @@ def _listen(said: Any, progress: Progress) -> None:
 
 def _label(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"
-
-
-def _named(label: str, progress: Progress) -> Progress:
-    def say(stage: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
-        progress(f"{label}: {stage}", done, total, figures)
-
-    return say

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,7 +24,7 @@ from dreamenv.data.policies import load_policy
 from dreamenv.evaluate import Evaluation, evaluate, evaluation_seeds
 from dreamenv.learn import Learned, learn
 from dreamenv.packages import load_config
-from dreamenv.progress import Progress, console
+from dreamenv.progress import Progress, console, labelled
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,6 @@ class DemoConfig:
 def score(name: str, policy: str | Path, config: DemoConfig, progress: Progress) -> Scores:
     """Play whole episodes in the dream, then on the real tracks: the same ones for every policy."""
 
-    def named(
-        stage: str, done: int, total: int, figures: Mapping[str, float] | None = None
-    ) -> None:
-        progress(f"{name}: {stage}", done, total, figures)
-
     def play(on: Literal["dream", "real"], episodes: int) -> Evaluation:
         return evaluate(
             policy,
@@ -62,7 +56,7 @@ def score(name: str, policy: str | Path, config: DemoConfig, progress: Progress)
             episodes=episodes,
             seed=config.seed,
             workers=config.workers,
-            progress=named,
+            progress=labelled(name, progress),
         )
 
     return Scores(name, play("dream", config.dream_episodes), play("real", config.tracks))
