@@ -116,6 +116,10 @@ def test_side_by_side_is_one_episode_seen_in_three_ways(example, endless, tmp_pa
     pictures.save_film(shown, tmp_path / "film.mp4")
     with VideoFileClip(str(tmp_path / "film.mp4")) as clip:
         film = np.stack(list(clip.iter_frames()))
+        decoder = clip.reader.proc
+    # moviepy leaves them open where ffmpeg has ended before it looks.
+    decoder.stdout.close()
+    decoder.stderr.close()
     enlarged = pictures.ENLARGE
     assert film.shape[1:] == (height * enlarged, panels * width * enlarged, 3)
     assert len(film) == steps
