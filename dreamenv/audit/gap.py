@@ -124,7 +124,11 @@ def _measure(
     model = package.world_model(settings.device)
     chosen = windows(held_out, settings.horizon, settings.windows)
     moments = known_moments(
-        held_out, settings.within, settings.within_moments, settings.seed, real_horizon(config)
+        held_out,
+        settings.within,
+        settings.within_moments * len(held_out),
+        settings.seed,
+        real_horizon(config),
     )
     filtered = filter_episodes(
         model,
