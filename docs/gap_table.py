@@ -7,9 +7,10 @@ python docs/gap_table.py
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
+
+from marked import put
 
 from dreamenv.card import card
 from dreamenv.cli.door import interval
@@ -22,7 +23,6 @@ README = ROOT / "README.md"
 HEADING = """## The gap
 
 Policies trained from scratch by `dreamenv learn` with its defaults, acting sampled."""
-MARKED = re.compile(r"(?<=<!-- gap-table -->\n).*?(?=<!-- /gap-table -->)", re.DOTALL)
 
 
 def gap_table(measured: dict[str, Any]) -> str:
@@ -60,8 +60,7 @@ def main() -> None:
         folder = ZOO / measured["dream"]
         text = f"{card(load_config(folder))}\n{HEADING}\n\n{tables[-1]}"
         (folder / "README.md").write_text(text, encoding="utf-8")
-    joined = "\n".join(tables)
-    README.write_text(MARKED.sub(lambda _: joined, README.read_text(encoding="utf-8")), "utf-8")
+    put(README, "gap-table", "\n".join(tables))
 
 
 if __name__ == "__main__":

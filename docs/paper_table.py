@@ -4,17 +4,20 @@ dreamenv audit Dream-DoomTakeCover-v0 --sweep temperature=0.1,0.5,1.0,1.15,1.3 \
     --termination sample --out SAMPLE
 dreamenv audit Dream-DoomTakeCover-v0 --sweep temperature=0.1,0.5,1.0,1.15,1.3 \
     --termination threshold --out THRESHOLD
-python docs/paper_table.py SAMPLE THRESHOLD
+dreamenv audit UNTRAINED --sweep temperature=1.0 --termination sample --out CONTROL
+python docs/paper_table.py SAMPLE THRESHOLD --control CONTROL
+
+A control is a sweep of the same model untrained; its row stands in the columns of its termination.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import re
-import sys
 from pathlib import Path
 from typing import Any
 
+from marked import put, row
 from matplotlib.figure import Figure
 
 from dreamenv.audit.plots import DREAM, REAL, STILL
@@ -31,24 +34,28 @@ PAPER = {
 """Temperature: dream and real survival, mean and standard deviation (Ha & Schmidhuber 2018, table
 2)."""
 PAPERS_RANDOM = (210, 108)
-MARKED = re.compile(r"(?<=<!-- paper-table -->\n).*?(?=<!-- /paper-table -->)", re.DOTALL)
 
 
-def table(sweeps: list[dict[str, Any]]) -> str:
-    """Markdown: a row a temperature; the paper's scores, then each sweep's."""
+def table(sweeps: list[dict[str, Any]], control: dict[str, Any] | None = None) -> str:
+    """Markdown: a row a temperature; the paper's scores, then each sweep's; then the controls."""
     names = [sweep["config"]["knobs"]["termination"] for sweep in sweeps]
     head = ["τ", "paper: dream", "real", *(c for n in names for c in (f"{n}: dream", "real", ""))]
-    lines = [_row(head), _row(["---"] * len(head))]
+    lines = [row(head), row(["---"] * len(head))]
     for value, (dream, real) in PAPER.items():
         cells = [f"{value:g}", "{} ± {}".format(*dream), "{} ± {}".format(*real)]
         for sweep in sweeps:
-            point = next(p for p in sweep["points"] if p["value"] == value)
-            cells += [_cell(point, "dream"), _cell(point, "real"), point["word"]]
-        lines.append(_row(cells))
+            cells += _cells(next(p for p in sweep["points"] if p["value"] == value))
+        lines.append(row(cells))
+    if control is not None:
+        cells = [f"untrained, {control['points'][0]['value']:g}", "", ""]
+        for name in names:
+            same = control["config"]["knobs"]["termination"] == name
+            cells += _cells(control["points"][0]) if same else [""] * 3
+        lines.append(row(cells))
     cells = ["random", "", "{} ± {}".format(*PAPERS_RANDOM)]
     for sweep in sweeps:
         cells += ["", _shown(sweep["random"], sweep["random_std"]), ""]
-    lines.append(_row(cells))
+    lines.append(row(cells))
     said = [
         f"{name}: {s['config']['seeds']} policies a row, {s['config']['episodes']} episodes each"
         for name, s in zip(names, sweeps, strict=True)
@@ -86,26 +93,34 @@ def draw(sweeps: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(point: dict[str, Any], side: str) -> str:
-    return _shown(point[side], point[f"{side}_std"])
+def _cells(point: dict[str, Any]) -> list[str]:
+    sides = [_shown(point[side], point[f"{side}_std"]) for side in ("dream", "real")]
+    return [*sides, point["word"]]
 
 
 def _shown(found: dict[str, float], std: float) -> str:
     return f"{found['value']:.0f} [{found['low']:.0f}, {found['high']:.0f}] ± {std:.0f}"
 
 
+def kept(name: str) -> Path:
+    """Where a sweep's figures are kept."""
+    return HERE / "figures" / f"sweep_{name}.json"
+
+
 def main() -> None:
     """Rewrite the page's table and the figure from the folders of the sweeps."""
-    sweeps = [json.loads((Path(folder) / "sweep.json").read_text()) for folder in sys.argv[1:]]
-    for sweep in sweeps:
-        name = f"sweep_{sweep['config']['knobs']['termination']}.json"
-        (HERE / "figures" / name).write_text(json.dumps(sweep, indent=1) + "\n")
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(MARKED.sub(lambda _: table(sweeps), page), encoding="utf-8")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sweeps", nargs="+", type=Path)
+    parser.add_argument("--control", type=Path)
+    given = parser.parse_args()
+    sweeps = [json.loads((folder / "sweep.json").read_text()) for folder in given.sweeps]
+    named = {sweep["config"]["knobs"]["termination"]: sweep for sweep in sweeps}
+    control = None
+    if given.control:
+        control = named["untrained"] = json.loads((given.control / "sweep.json").read_text())
+    for name, sweep in named.items():
+        kept(name).write_text(json.dumps(sweep, indent=1) + "\n")
+    put(PAGE, "paper-table", table(sweeps, control))
     draw(sweeps).savefig(HERE / "figures" / "sweep.png", dpi=110)
 
 
