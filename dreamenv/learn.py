@@ -37,7 +37,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 4096, "gradient_steps": 8, "net_arch": [128, 128]},
 }
 """What an algorithm gets where the package says nothing. ``net_arch`` and ``log_std_init`` go to
-the policy; the learning rate falls linearly to ``final_learning_rate`` where that is given."""
+the policy; the learning rate falls linearly to ``final_learning_rate`` where that is given; with
+``normalize_reward`` the learner sees rewards over the running deviation of the discounted return."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def learn(
         ImportError: Stable-Baselines3 is missing, or the library ``cma``.
     """
     try:
-        from stable_baselines3.common.vec_env import VecMonitor
+        from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
     except ImportError as error:
         raise ImportError('learning needs: pip install "dreamenv[sb3]"') from error
     from dreamenv.learn_progress import Stagger, Watch
@@ -113,7 +114,10 @@ def learn(
         return _evolve(dream, path, steps, seed, chosen, settings, progress)
     lanes = DreamVecEnv(dream, num_envs=recipe.num_envs if num_envs is None else num_envs, **chosen)
     horizon = int(chosen.get("horizon") or config.defaults.horizon)
-    env = VecMonitor(lanes)
+    env: VecEnv = VecMonitor(lanes)
+    if settings.pop("normalize_reward", False):
+        # Values far from 1 take a network long to reach, and their errors swamp all else.
+        env = VecNormalize(env, norm_obs=False, gamma=settings.get("gamma", 0.99))
     try:
         model = _algorithm(algo, env, settings, seed)
         watch = Watch(steps, progress)

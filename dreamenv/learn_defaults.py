@@ -47,6 +47,7 @@ class Hyperparameters(Strict):
     vf_coef: Annotated[float, Field(ge=0, le=1000)] | None = None
     max_grad_norm: Positive | None = None
     normalize_advantage: bool | None = None
+    normalize_reward: bool | None = None
     use_sde: bool | None = None
     buffer_size: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     learning_starts: Annotated[int, Field(ge=0, le=10**9)] | None = None
