@@ -72,6 +72,34 @@ def test_the_seed_decides_the_policy(tiny_package, tmp_path):
     assert not same(one, other)
 
 
+def test_with_normalized_rewards_their_unit_does_not_matter(tiny_package, tmp_path, monkeypatch):
+    step = FaceVecEnv.step_wait
+    learned = {}
+    for unit in (2.0**12, 2.0**20):
+
+        def scaled(env, unit=unit):
+            observations, rewards, *rest = step(env)
+            return observations, rewards * np.float32(unit), *rest
+
+        monkeypatch.setattr(FaceVecEnv, "step_wait", scaled)
+        for normalize in (True, False):
+            learned[unit, normalize] = learn(
+                tiny_package,
+                out=tmp_path / f"{unit}-{normalize}",
+                timesteps=256,
+                num_envs=4,
+                hyperparameters=SMALL | {"normalize_reward": normalize},
+            )
+    small, large = (parameters(learned[unit, True].path) for unit in (2.0**12, 2.0**20))
+    assert all(torch.allclose(small[n], large[n], rtol=0, atol=1e-4) for n in small)
+    small, large = (parameters(learned[unit, False].path) for unit in (2.0**12, 2.0**20))
+    assert not all(torch.allclose(small[n], large[n], rtol=0, atol=1e-4) for n in small)
+    # What is told of the dream is in its own unit.
+    first, second = (learned[unit, True].curve[-1][1] for unit in (2.0**12, 2.0**20))
+    assert second == pytest.approx(first * 2**8, rel=0.05)
+    assert abs(second) > 100
+
+
 def test_what_is_not_given_is_the_packages_own(make_package, tmp_path, monkeypatch):
     package = make_package()
     recipe = LearnDefaults(
