@@ -38,7 +38,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """What an algorithm gets where the package says nothing. ``net_arch`` and ``log_std_init`` go to
 the policy; the learning rate falls linearly to ``final_learning_rate`` where that is given; with
-``normalize_reward`` the learner sees rewards over the running deviation of the discounted return."""
+``normalize_reward`` rewards are divided by the running deviation of the discounted return."""
 
 
 @dataclass(frozen=True)
