@@ -51,8 +51,8 @@ class Package:
     @cached_property
     def identity(self) -> str:
         """SHA-256, in hex, of config, weights and starts: equal for equal dreams, wherever they
-        are stored and whatever is told of how they were made."""
-        config = self.config.model_dump_json(exclude={"provenance"})
+        are stored and whatever is told of how they were made or how to learn in them."""
+        config = self.config.model_dump_json(exclude={"provenance", "learn"})
         digest = hashlib.sha256(config.encode())
         for kind, tensors in (("weights", self.weights), ("starts", self.starts)):
             for name, tensor in sorted(tensors.items()):

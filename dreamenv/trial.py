@@ -60,12 +60,15 @@ def run_trial(
         DataError: the folder holds another trial.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    package = load_package(config.dream)
+    recipe = package.config.learn
     learnt_from = {
-        "package": load_package(config.dream).identity,
+        "package": package.identity,
         "seed": config.seed,
-        "knobs": dict(config.knobs),
-        "algo": config.algo,
-        "timesteps": config.timesteps,
+        **recipe.model_dump(mode="json"),
+        "dream": {**recipe.knobs, **config.knobs},
+        "algo": config.algo or recipe.algo,
+        "timesteps": recipe.timesteps if config.timesteps is None else config.timesteps,
     }
     claim(folder / "trial.json", learnt_from)
     # One thread: with more, sums and so what is learnt may depend on how many.

@@ -12,7 +12,7 @@ from stable_baselines3 import PPO
 
 from dreamenv.errors import DataError
 from dreamenv.learn_defaults import LearnDefaults
-from dreamenv.packages import save_package
+from dreamenv.packages import load_package, save_package
 from dreamenv.trial import TrialConfig, run_trial
 from dreamenv.trials import run_trials
 
@@ -73,3 +73,23 @@ def test_a_trial_that_fails_says_why_and_stops_the_others(short, tmp_path):
     good = [(TrialConfig(str(short), seed=s, episodes=2), tmp_path / f"{s}") for s in range(3)]
     with pytest.raises(DataError, match=str(taken)):
         run_trials([(TrialConfig(str(short), episodes=2), taken), *good], workers=2)
+
+
+def test_a_trial_stays_itself_while_what_it_was_learnt_from_does(short, tmp_path):
+    """A recipe's new temperature leaves alone what was learnt at one that was asked for."""
+    config = TrialConfig(str(short), knobs={"temperature": 0.5}, episodes=2)
+    first = run_trial(config, tmp_path / "trial", workers=1)
+    learnt = (tmp_path / "trial" / "policy.zip").read_bytes()
+
+    def told(**change) -> TrialConfig:
+        package = load_package(short)
+        learn = LearnDefaults(**{**package.config.learn.model_dump(exclude_none=True), **change})
+        again = package.config.model_copy(update={"learn": learn})
+        folder = save_package(dataclasses.replace(package, config=again), tmp_path / "p", "")
+        return dataclasses.replace(config, dream=str(folder))
+
+    again = run_trial(told(dream={"temperature": 1.3}), tmp_path / "trial", workers=1)
+    assert scores(again) == scores(first)
+    assert (tmp_path / "trial" / "policy.zip").read_bytes() == learnt
+    with pytest.raises(DataError, match="trial"):
+        run_trial(told(num_envs=3), tmp_path / "trial", workers=1)

@@ -95,7 +95,8 @@ def test_identity_tells_any_difference(make_package):
     }
     assert len(identities) == 4
     assert make_package().identity == package.identity
-    told = package.config.model_copy(update={"provenance": {"real_steps": 1}})
+    learn = package.config.learn.model_copy(update={"timesteps": 7})
+    told = package.config.model_copy(update={"provenance": {"real_steps": 1}, "learn": learn})
     assert dataclasses.replace(package, config=told).identity == package.identity
 
 
