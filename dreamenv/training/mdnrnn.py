@@ -21,8 +21,7 @@ from dreamenv.training.sequences import RealSequence, Window, Windows
 
 @dataclass(frozen=True)
 class RNNConfig:
-    """The MDN-RNN's objective: latent_weight · NLL(z') + CE(reward) + termination_weight ·
-    BCE(termination)."""
+    """The MDN-RNN's objective: latent_weight · NLL(z') + CE(reward) + BCE(termination)."""
 
     steps: int = 4000
     batch: int = 48
@@ -30,10 +29,6 @@ class RNNConfig:
     learning_rate: float = 1e-3
     latent_weight: float = 0.125
     """On the negative log likelihood of z', summed over its dimensions, in nats."""
-    termination_weight: float = 1.0
-    """On the cross-entropy of ending or not, a decision. Endings are rare, and so is what tells of
-    them: without a weight the LSTM spends itself on the rest of z'. Both outcomes get it, so the
-    probability stays one."""
 
 
 def fit_reward_bins(model: MDNRNN, sequences: Sequence[RealSequence], keep: bool) -> None:
@@ -107,12 +102,11 @@ def _objective(
     ending = F.binary_cross_entropy_with_logits(
         termination_logit, window.terminated, weight=window.mask, reduction="sum"
     )
-    ending = ending / count
-    value = config.latent_weight * nll + reward + config.termination_weight * ending
+    value = config.latent_weight * nll + reward + ending / count
     figures = {
         "nll": nll.item() / model.latent,
         "reward": reward.item(),
-        "termination": ending.item(),
+        "termination": ending.item() / count.item(),
     }
     return value, figures
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import os
 import pickle
@@ -147,31 +146,6 @@ def test_the_vae_is_left_alone_by_the_mdnrnn(tmp_path):
     before = copy.deepcopy(model.vae.state_dict())
     fit_memory(model, tmp_path)
     assert same(dict(before), dict(model.vae.state_dict()))
-
-
-def test_the_ending_weighs_as_much_as_it_is_told(tmp_path, monkeypatch):
-    """Of a model that says the same of every decision, the objective is known in closed form."""
-    logit, drawn, losses = -2.0, [], []
-    model = MDNRNN(dataclasses.replace(SIZES, dropout=0.0))
-    nn.init.zeros_(model.outcome[-1].weight)
-    nn.init.constant_(model.outcome[-1].bias, logit)
-    draw = Windows.draw
-
-    def remember(self, generator):
-        drawn.append(draw(self, generator))
-        return drawn[-1]
-
-    monkeypatch.setattr(Windows, "draw", remember)
-    monkeypatch.setattr(mdnrnn, "fit", lambda *given: losses.append(given[3]))
-    for weight in (1.0, 11.0):
-        config = RNNConfig(batch=4, length=30, termination_weight=weight)
-        fit_mdnrnn(model, some_sequences(), config, seed=0, folder=tmp_path, progress=silent)
-    (light, figures), (heavy, again) = (f(0, torch.Generator().manual_seed(3)) for f in losses)
-    share = float(drawn[0].terminated.sum() / drawn[0].mask.sum())
-    assert 0 < share < 1
-    entropy = share * np.log1p(np.exp(-logit)) + (1 - share) * np.log1p(np.exp(logit))
-    assert heavy.item() - light.item() == pytest.approx(10 * entropy, rel=1e-4)
-    assert figures["termination"] == again["termination"] == pytest.approx(entropy, rel=1e-5)
 
 
 def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch):
