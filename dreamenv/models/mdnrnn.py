@@ -1,6 +1,6 @@
 """VAE + MDN-RNN (Ha & Schmidhuber 2018) with predicted reward and termination.
 
-An LSTM reads (z, a) and its output parametrises a mixture for each dimension of the next z. Reward
+An LSTM reads (z, a) and its output parametrises a mixture of Gaussians of the next z. Reward
 and termination are read from that output *and* the next z that was drawn, so that they judge the
 future that was dreamed and not its average.
 """
@@ -31,6 +31,10 @@ class MDNRNNSizes:
     latent: int = 32
     hidden: int = 256
     mixtures: int = 5
+    """Components."""
+    joint: int = 0
+    """1 if one component is drawn for the whole of z; 0, one for each dimension
+    (:mod:`dreamenv.models.mixture`)."""
     action: int = 3
     """Length of the action vector, or number of discrete actions."""
     discrete: int = 0
@@ -54,7 +58,7 @@ class MDNRNNSizes:
             least = 2 if name == "reward_bins" else 1
             if isinstance(value, bool) or value != int(value) or not least <= value <= most:
                 raise ValueError(f"{name}: expected a whole number {least} to {most}, got {value}")
-        for name in ("discrete", "judges_next"):
+        for name in ("discrete", "joint", "judges_next"):
             if getattr(self, name) not in (0, 1):
                 raise ValueError(f"{name}: expected 0 or 1, got {getattr(self, name)}")
         if not 0.0 <= self.dropout < 0.9:
@@ -75,7 +79,7 @@ class MDNRNN(nn.Module):
         self.latent = sizes.latent
         self.features = sizes.latent + sizes.hidden
         self.noise = NoiseShape(
-            uniform=sizes.latent,
+            uniform=1 if sizes.joint else sizes.latent,
             normal=sizes.latent,
             start_uniform=sizes.hidden if sizes.dropout else 0,
         )
@@ -83,7 +87,8 @@ class MDNRNN(nn.Module):
             VAESizes(sizes.height, sizes.width, sizes.channels, sizes.latent, sizes.vae_base)
         )
         self.lstm = nn.LSTM(sizes.latent + sizes.action, sizes.hidden, batch_first=True)
-        self.mixture = nn.Linear(sizes.hidden, 3 * sizes.mixtures * sizes.latent)
+        each = 1 + 2 * sizes.latent if sizes.joint else 3 * sizes.latent
+        self.mixture = nn.Linear(sizes.hidden, sizes.mixtures * each)
         self.outcome = nn.Sequential(
             nn.Linear(sizes.hidden + sizes.judges_next * sizes.latent, sizes.head),
             nn.SiLU(),
@@ -121,8 +126,8 @@ class MDNRNN(nn.Module):
     def step(self, state: State, action: Tensor, temperature: Tensor, noise: Noise) -> Imagined:
         h, c = self.recur(state, action)
         seen = h * state["mask"] if self.sizes.dropout else h
-        mixture = Mixture.split(self.mixture(seen), self.sizes.mixtures)
-        z = self._bounded(mixture.sample(temperature, noise.uniform, noise.normal))
+        drawn = self.following(seen).sample(temperature, noise.uniform, noise.normal)
+        z = self._bounded(drawn)
         reward_logits, termination_logit = self.judge(seen, z)
         return Imagined(
             state={"z": z, "h": h, "c": c, "mask": state["mask"]},
@@ -136,6 +141,10 @@ class MDNRNN(nn.Module):
         if kind == "features":
             return torch.cat([state["z"], state["h"]], dim=1)
         return self.vae.picture(state["z"])
+
+    def following(self, seen: Tensor) -> Mixture:
+        """Of the next latent, from the LSTM's output ``[..., hidden]``."""
+        return Mixture.split(self.mixture(seen), self.sizes.mixtures, bool(self.sizes.joint))
 
     def judge(self, seen: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Reward logits ``[..., bins]`` and termination logit ``[...]`` of having come to ``z``."""

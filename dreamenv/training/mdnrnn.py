@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from dreamenv.models.mdnrnn import MDNRNN
-from dreamenv.models.mixture import Mixture
 from dreamenv.models.two_hot import expectation, symlog_bins, two_hot
 from dreamenv.progress import Progress
 from dreamenv.training.fit import FitConfig, fit
@@ -94,8 +93,8 @@ def _objective(
 ) -> tuple[Tensor, dict[str, float]]:
     count = window.mask.sum()
     following = window.z[:, 1:]
-    mixture = Mixture.split(model.mixture(output), model.sizes.mixtures)
-    nll = -(mixture.log_prob(following).sum(-1) * window.shown).sum() / window.shown.sum()
+    log_prob = model.following(output).log_prob(following)
+    nll = -(log_prob * window.shown).sum() / window.shown.sum()
     reward_logits, termination_logit = model.judge(output, following)
     target = two_hot(window.rewards, model.reward_bins)
     reward = -((target * reward_logits.log_softmax(-1)).sum(-1) * window.mask).sum() / count
@@ -149,8 +148,7 @@ def read(
             hs.append(h)
             cs.append(c)
         h, c = torch.stack(hs, 1), torch.stack(cs, 1)
-        mixture = Mixture.split(model.mixture(h[:, 1:]), model.sizes.mixtures)
-        nll = -mixture.log_prob(z[:, 1:]).mean(-1)
+        nll = -model.following(h[:, 1:]).log_prob(z[:, 1:]) / model.latent
         reward_logits, termination_logit = model.judge(h[:, 1:], z[:, 1:])
         reward = expectation(reward_logits, model.reward_bins)
         termination = torch.sigmoid(termination_logit)

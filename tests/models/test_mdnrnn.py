@@ -145,9 +145,10 @@ def test_the_posterior_is_what_the_encoder_says():
         assert bool((one["mask"] == 1).all())
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_a_step_draws_z_then_judges_that_z(dropout):
-    model = tiny(dropout=dropout)
+@pytest.mark.parametrize(("dropout", "joint"), [(0.0, 0), (0.3, 0), (0.0, 1)])
+def test_a_step_draws_z_then_judges_that_z(dropout, joint):
+    model = tiny(dropout=dropout, joint=joint)
+    assert model.noise.uniform == (1 if joint else SIZES.latent)
     state, action, noise = random_state(model), random_actions(), random_noise(model)
     keep = torch.rand(LANES, SIZES.hidden, generator=torch.Generator().manual_seed(9)) >= dropout
     state["mask"] = keep / (1 - dropout)
@@ -157,7 +158,7 @@ def test_a_step_draws_z_then_judges_that_z(dropout):
     assert torch.equal(imagined.state["h"], h)
     assert torch.equal(imagined.state["c"], c)
     seen = h * state["mask"]
-    z = Mixture.split(model.mixture(seen), SIZES.mixtures).sample(
+    z = Mixture.split(model.mixture(seen), SIZES.mixtures, bool(joint)).sample(
         temperature, noise.uniform, noise.normal
     )
     assert torch.allclose(imagined.state["z"], z.clamp(-8, 8), atol=1e-6)
