@@ -56,7 +56,7 @@ class AuditConfig:
     held_out: int = 200
     """At most so many held-out episodes are looked at, evenly chosen."""
     hold: int = 4
-    """The random policy holds its actions for 1 to this many decisions."""
+    """The random policy holds its actions for 1 to this many decisions at most."""
     deterministic: bool = False
     """The policy's mode; else it is sampled."""
     seed: int = 0

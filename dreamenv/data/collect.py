@@ -38,7 +38,7 @@ class CollectConfig:
     dream: str | None = None
     """The package through which a trained policy sees: a path or id."""
     hold: int = 4
-    """Random actions are held for 1 to this many decisions."""
+    """Random actions are held for 1 to this many decisions at most, each episode has its own."""
     noise: float = 0.0
     """Top of the range of a trained policy's exploration noise, in units of action."""
     deterministic: bool = False

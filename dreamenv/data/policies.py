@@ -36,18 +36,23 @@ class CollectPolicy(Protocol):
 
 
 class RandomPolicy:
-    """Actions uniform in the action space, each held for 1 to ``hold`` decisions (uniformly)."""
+    """Actions uniform in the action space, each held for 1 to ``longest`` decisions (uniformly).
+
+    Every episode draws its own ``longest``, from 1 to ``hold``: a model that saw only long holds
+    knows nothing of what trembles on the spot.
+    """
 
     def __init__(self, space: gym.Space[Any], hold: int) -> None:
         self._space, self._hold = space, hold
 
     def begin(self, frame: NDArray[np.uint8], rng: np.random.Generator) -> None:
         self._rng = rng
+        self._longest = int(rng.integers(1, self._hold + 1))
         self._left = 0
 
     def act(self) -> NDArray[Any]:
         if self._left == 0:
-            self._left = int(self._rng.integers(1, self._hold + 1))
+            self._left = int(self._rng.integers(1, self._longest + 1))
             self._action = uniform_action(self._space, self._rng)
         self._left -= 1
         return self._action

@@ -55,19 +55,22 @@ def play(policy: Any, decisions: int, seed: int = 0) -> np.ndarray:
 
 
 def test_random_actions_are_uniform_and_held():
-    actions = play(RandomPolicy(BOX, hold=4), 20_000)
-    assert actions.dtype == np.float32
-    runs = [len(list(group)) for _, group in groupby(map(tuple, actions))][:-1]
-    counts = np.bincount(runs, minlength=5)
-    assert len(counts) == 5
-    expected = len(runs) / 4
-    assert counts[0] == 0
-    assert (np.abs(counts[1:] - expected) < 5 * np.sqrt(expected)).all()
-    distinct = np.unique(actions, axis=0)
-    for i in range(3):
-        histogram, _ = np.histogram(distinct[:, i], 20, (-1, 1))
-        expected = len(distinct) / 20
-        assert (np.abs(histogram - expected) < 5 * np.sqrt(expected)).all()
+    longest = []
+    for seed in range(12):
+        actions = play(RandomPolicy(BOX, hold=4), 5_000, seed)
+        assert actions.dtype == np.float32
+        runs = [len(list(group)) for _, group in groupby(map(tuple, actions))][:-1]
+        counts = np.bincount(runs)
+        longest.append(len(counts) - 1)
+        expected = len(runs) / longest[-1]
+        assert counts[0] == 0
+        assert (np.abs(counts[1:] - expected) < 5 * np.sqrt(expected)).all()
+        distinct = np.unique(actions, axis=0)
+        for i in range(3):
+            histogram, _ = np.histogram(distinct[:, i], 20, (-1, 1))
+            expected = len(distinct) / 20
+            assert (np.abs(histogram - expected) < 5 * np.sqrt(expected)).all()
+    assert set(longest) == {1, 2, 3, 4}  # each episode has its own
 
 
 def test_random_discrete_actions():
