@@ -68,6 +68,7 @@ class NoiseBlocks:
         clock = self._clock
         if self._cursor == self._steps:
             self._cursor = 0
+            self._now_for[:] = -1  # columns before the one an entry was drawn at are older ones
             self._look_ahead()
         wanted = np.stack([clock.seed, clock.episode, clock.step - self._cursor])
         stale = np.flatnonzero(needed & (wanted != self._now_for).any(axis=0))

@@ -166,3 +166,25 @@ def test_the_noise_held_is_the_noise_of_the_clock(data):
                 which = data.draw(st.integers(0, lanes - 1))
                 clock.step[which] = data.draw(st.integers(0, 1000))
                 clock.episode[which] = data.draw(st.integers(0, 3))
+
+
+def test_the_noise_of_a_lane_restored_to_where_its_block_would_have_begun():
+    """What is held of it was drawn from the middle on."""
+    import torch
+
+    clock, needed = Clock(1), np.ones(1, bool)
+    clock.begin(np.arange(1), np.array([3]))
+    held = NoiseBlocks(SHAPE, clock, 300, torch.device("cpu"))
+
+    def take(times: int) -> None:
+        for _ in range(times):
+            noise, _ = held.take(needed)
+            at = [torch.from_numpy(a) for a in (clock.seed, clock.episode, clock.step)]
+            assert torch.equal(noise.normal[:1], draw_steps(SHAPE, *at, steps=1).normal[0])
+            clock.step += 1
+
+    take(5)
+    clock.step[0] = 100
+    take(held._steps - 5)
+    clock.step[0] = 95
+    take(held._steps)
