@@ -43,6 +43,7 @@ def audit(
     data: str | Path | Sequence[str | Path] | None = None,
     out: str | Path,
     episodes: int | None = None,
+    within: int | None = None,
     seed: int = 0,
     quick: bool = False,
     workers: int = 1,
@@ -65,6 +66,7 @@ def audit(
             uses the real episodes that the audit plays anyway.
         out: the folder; it appears whole, and replaces an earlier audit.
         episodes: real episodes of the policy, and as many of random actions; 20 by default.
+        within: decisions ahead for which endings are foretold; 20 by default.
         quick: fewer episodes and dreams, unless ``episodes`` says otherwise: a look in a minute.
         deterministic: the policy's mode; else it is sampled.
         knobs: ``temperature``, ``termination`` and ``termination_temperature`` of the dream that is
@@ -86,7 +88,7 @@ def audit(
         deterministic=deterministic,
         device=device,
         knobs=dict(knobs or {}),
-        **({} if episodes is None else {"episodes": episodes}),
+        **{n: v for n, v in {"episodes": episodes, "within": within}.items() if v is not None},
     )
     out = Path(out)
     check_out(out)

@@ -29,6 +29,9 @@ def audit(
     episodes: Annotated[
         int | None, typer.Option(help="Real episodes; 20 by default, 100 a policy in a sweep.")
     ] = None,
+    within: Annotated[
+        int | None, typer.Option(help="Decisions ahead to foretell endings for; 20 by default.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A look, in a minute.")] = False,
     sweep: Annotated[
         str | None,
@@ -59,10 +62,13 @@ def audit(
     given = {"temperature": temperature, "termination": termination}
     knobs = {name: value for name, value in given.items() if value is not None}
     if sweep is None:
-        _one(dream, policy, data, out, episodes, quick, workers, seed, knobs)
+        asked = {"policy": policy, "data": data or None, "episodes": episodes, "within": within}
+        _one(dream, out, **asked, quick=quick, workers=workers, seed=seed, knobs=knobs)
         return
-    if policy is not None or data or quick:
-        raise ValueError("sweep: learns its own policies; leave out --policy, --data and --quick")
+    if policy is not None or data or quick or within is not None:
+        raise ValueError(
+            "sweep: learns its own policies; leave out --policy, --data, --within and --quick"
+        )
     chosen = {} if episodes is None else {"episodes": episodes}
     _sweep(
         dream,
@@ -78,33 +84,12 @@ def audit(
     )
 
 
-def _one(
-    dream: str,
-    policy: Path | None,
-    data: list[Path] | None,
-    out: Path,
-    episodes: int | None,
-    quick: bool,
-    workers: int,
-    seed: int,
-    knobs: dict[str, Any],
-) -> None:
+def _one(dream: str, out: Path, **asked: Any) -> None:
     from dreamenv.audit import audit as run
     from dreamenv.progress import console
 
     with console() as progress:
-        report = run(
-            dream,
-            policy=policy,
-            data=data or None,
-            out=out,
-            episodes=episodes,
-            seed=seed,
-            quick=quick,
-            workers=workers,
-            knobs=knobs,
-            progress=progress,
-        )
+        report = run(dream, out=out, progress=progress, **asked)
     typer.echo(report.verdict.sentence)
     for check in report.checks[1:]:  # the first is the verdict
         mark = {True: "passed", False: "FAILED", None: "cannot tell"}[check.passed]

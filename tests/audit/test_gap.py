@@ -124,8 +124,10 @@ def test_an_exploited_dream_is_shown_for_what_it_is(exploiting):
 
 
 def test_a_policy_whose_pay_is_real_is_not_flagged(package, policy_of, tmp_path):
-    report = audit(package, policy=policy_of(0), out=tmp_path / "audit", episodes=4, quick=True)
+    asked = dict(policy=policy_of(0), episodes=4, quick=True)
+    report = audit(package, out=tmp_path / "audit", within=3, **asked)
     assert report.verdict.word == "honest"
+    assert report.findings.within.steps == 3
     assert report.findings.policy.returns.real.values == [float(STEPS)] * 4
     assert report.findings.reward.fed_by_policy["takes-0.zip"].bias.value == pytest.approx(0.0)
 
@@ -254,6 +256,8 @@ def test_a_policy_is_played_in_the_dream_it_learnt_in(package, policy_of, tmp_pa
     assert not (tmp_path / "refused").exists()
 
 
-def test_settings_out_of_range_are_named():
+def test_settings_out_of_range_are_named(package, tmp_path):
+    with pytest.raises(ValueError, match="within: expected at least 1, got 0"):
+        audit(package, out=tmp_path / "audit", within=0)
     with pytest.raises(ValueError, match="samples: expected at least 1, got 0"):
         replace(AuditConfig(), samples=0)
