@@ -104,6 +104,19 @@ class RealSpec(Strict):
         repeats = [s.times for s in self.preprocessing if isinstance(s, ActionRepeat)]
         return int(np.prod(repeats)) if repeats else 1
 
+    def repeating(self, times: int) -> RealSpec:
+        """The same env with each action held ``times`` times as long, and limited to as many
+        frames, rounded up to whole decisions."""
+        if times == 1:
+            return self
+        limit = self.max_episode_steps
+        return self.model_copy(
+            update={
+                "preprocessing": [ActionRepeat(times=times), *self.preprocessing],
+                "max_episode_steps": None if limit is None else -(-limit // times),
+            }
+        )
+
 
 class BoxAction(Strict):
     """Continuous actions, each in [-1, 1]."""

@@ -53,6 +53,9 @@ class Recipe(Strict):
     """Of the package."""
     rounds: Count | None = None
     """At most so many, however much of the budget is left."""
+    frames_per_decision: Annotated[int, Field(ge=1, le=64)] = 1
+    """A decision of the dream spans so many of the declared env's, and every one of those is
+    recorded and learned from. Collection's holds and limits are in the env's own."""
     first: FirstData = FirstData()
     next: NextData = NextData()
     sizes: dict[str, int | float] = Field(default_factory=dict)
@@ -74,6 +77,7 @@ class Recipe(Strict):
             vae=replace(VAEConfig(**self.vae), steps=at(self.vae_steps, round_)),
             rnn=replace(RNNConfig(**self.rnn), steps=at(self.rnn_steps, round_)),
             sizes=dict(self.sizes),
+            frames_per_decision=self.frames_per_decision,
             defaults=self.defaults,
             learn=self.learn.model_dump(exclude_defaults=True),
             seed=seed,

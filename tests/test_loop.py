@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import dreamenv
 from dreamenv.config import RealSpec
 from dreamenv.data.policies import load_policy
 from dreamenv.data.rollouts import Rollouts
@@ -195,3 +196,31 @@ def test_too_small_a_budget_is_refused_and_leaves_nothing(tmp_path):
     with pytest.raises(DataError, match="enough for 8 episodes of the first round, got 95"):
         loop(config_of(tmp_path / "loop", real_steps=95))  # 8 · 12 = 96
     assert not (tmp_path / "loop").exists()
+
+
+def test_decisions_of_several_frames_are_learnt_from_every_one_of_them(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    from block_env import RECIPE
+
+    recipe = RECIPE.model_copy(update={"frames_per_decision": 3, "defaults": {"horizon": 4}})
+    loop(config_of(tmp_path / "loop", recipe=recipe, seed=3, workers=1))
+    package = load_package(tmp_path / "loop" / "package")
+    assert package.config.real.frames_per_step == 3
+    assert package.config.real.max_episode_steps == 4
+    first, second = (Rollouts.open(tmp_path / "loop" / f"round-{i:02d}" / "data") for i in range(2))
+    for rollouts in (first, second):
+        assert rollouts.real.frames_per_step == 1
+        assert rollouts.real.max_episode_steps == 12
+    # Random actions change at any frame, the policy's when it decides.
+    assert any((e.actions[1:3] != e.actions[0]).any() for e in first.episodes)
+    for episode in second.episodes:
+        for start in range(0, len(episode), 3):
+            own = episode.actions[start : start + 3]
+            assert (own == own[0]).all()
+    changes = [e.actions[3:4] != e.actions[2:3] for e in second.episodes if len(e) > 3]
+    assert any(change.all() for change in changes)
+    # What it decided from is what the real env through its model shows.
+    real = dreamenv.make_real(tmp_path / "loop" / "package")
+    real.reset(seed=0)
+    assert real.step(np.ones(1, np.float32))[-1]["real_steps"] == 3
+    real.close()

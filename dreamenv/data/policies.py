@@ -114,6 +114,28 @@ class TrainedPolicy:
         self._observation = self._seen.posterior(action, frame)
 
 
+class HeldPolicy:
+    """Another policy's actions, each held for several steps of an env that is recorded at every
+    one of them. It sees the last of each: what it would see of an env that repeats actions."""
+
+    def __init__(self, policy: CollectPolicy, times: int) -> None:
+        self._policy, self._times = policy, times
+
+    def begin(self, frame: NDArray[np.uint8], rng: np.random.Generator) -> None:
+        self._policy.begin(frame, rng)
+        self._left = 0
+
+    def act(self) -> NDArray[Any]:
+        if self._left == 0:
+            self._left, self._action = self._times, self._policy.act()
+        self._left -= 1
+        return self._action
+
+    def observe(self, action: NDArray[Any], frame: NDArray[np.uint8]) -> None:
+        if self._left == 0:
+            self._policy.observe(action, frame)
+
+
 def uniform_action(space: gym.Space[Any], rng: np.random.Generator) -> NDArray[Any]:
     """An action uniform in a Box within [-1, 1] (float32) or a Discrete space (int64)."""
     if isinstance(space, gym.spaces.Discrete):

@@ -15,8 +15,15 @@ import gymnasium as gym
 import numpy as np
 
 from dreamenv.data.manifest import Manifest
-from dreamenv.data.policies import CollectPolicy, RandomPolicy, TrainedPolicy, load_policy
+from dreamenv.data.policies import (
+    CollectPolicy,
+    HeldPolicy,
+    RandomPolicy,
+    TrainedPolicy,
+    load_policy,
+)
 from dreamenv.data.shards import Episode, write_shard
+from dreamenv.errors import DataError
 from dreamenv.preprocess import build_env
 from dreamenv.threads import one_thread_a_worker, one_torch_thread
 
@@ -151,7 +158,13 @@ def make_policy(config: CollectConfig, manifest: Manifest) -> CollectPolicy:
 
     package, model = load_package(config.dream), load_policy(config.policy)
     kind = observation_kind(package.config, model.observation_space, config.policy)
-    return TrainedPolicy(
+    times = max(1, package.config.real.frames_per_step // config.real.frames_per_step)
+    if config.real.repeating(times) != package.config.real:
+        raise DataError(
+            f"{config.dream}: expected a dream of {config.real}, or of it with actions repeated; "
+            f"got one of {package.config.real}"
+        )
+    trained = TrainedPolicy(
         model,
         RealFilter(package, kind),
         noise=config.noise,
@@ -159,6 +172,7 @@ def make_policy(config: CollectConfig, manifest: Manifest) -> CollectPolicy:
         random_prefix=config.random_prefix,
         hold=config.hold,
     )
+    return trained if times == 1 else HeldPolicy(trained, times)
 
 
 def _threads(config: CollectConfig) -> AbstractContextManager[None]:

@@ -153,8 +153,12 @@ class MDNRNN(nn.Module):
         return outcome[..., :-1], outcome[..., -1]
 
     def embed(self, action: Tensor) -> Tensor:
-        """Actions as the LSTM reads them: float32 ``[..., sizes.action]``."""
-        if self.sizes.discrete:
+        """Actions as the LSTM reads them: float32 ``[..., sizes.action]``.
+
+        Discrete ones are integers; floats are taken for what they would become, or its mean over
+        the frames of a decision.
+        """
+        if self.sizes.discrete and not action.is_floating_point():
             return F.one_hot(action.long(), self.sizes.action).to(torch.float32)
         return action
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dreamenv.data.rollouts import Episode
 from dreamenv.models.vae import VAE
@@ -24,7 +25,8 @@ class RealSequence:
     log_variance: Tensor
     """float32 ``[T + 1, latent]``."""
     actions: Tensor
-    """float32 ``[T, action]`` or int64 ``[T]``."""
+    """float32 ``[T, action]`` or int64 ``[T]``; float32 for both where a decision spans several
+    frames, over which it may have changed: see :func:`spanning`."""
     rewards: Tensor
     """float32 ``[T]``."""
     terminated: bool
@@ -54,6 +56,51 @@ def encode(
         )
         progress("encode", i + 1, len(episodes))
     return encoded
+
+
+def spanning(sequence: RealSequence, frames: int, offset: int, actions: int) -> RealSequence | None:
+    """An episode recorded each frame, as one of decisions that span several.
+
+    Args:
+        frames: of a decision; the last one is shorter where the episode ends in it.
+        offset: frames before the first decision: each gives another view of the same episode.
+        actions: how many there are, if they are discrete.
+
+    Returns:
+        Rewards are sums and actions means over each decision's frames (of one-hot vectors if they
+        are discrete): where an action was held for all of them, that one. None if the episode is
+        no longer than the offset.
+
+    Examples:
+        >>> z = torch.arange(6.0)[:, None]
+        >>> seen = RealSequence(z, z, torch.tensor([0, 0, 1, 1, 1]), torch.ones(5), True)
+        >>> spanning(seen, frames=2, offset=1, actions=2).actions
+        tensor([[0.5000, 0.5000],
+                [0.0000, 1.0000]])
+        >>> spanning(seen, frames=4, offset=0, actions=2).rewards
+        tensor([4., 1.])
+    """
+    length = len(sequence)
+    if offset >= length:
+        return None
+    at = torch.tensor([*range(offset, length, frames), length])
+    taken = sequence.actions
+    if not taken.is_floating_point():
+        taken = F.one_hot(taken, actions).to(torch.float32)
+    counts = at.diff()
+    owner = torch.repeat_interleave(torch.arange(len(counts)), counts)
+
+    def summed(values: Tensor) -> Tensor:
+        total = torch.zeros(len(counts), *values.shape[1:])
+        return total.index_add_(0, owner, values[offset:])
+
+    return replace(
+        sequence,
+        mean=sequence.mean[at],
+        log_variance=sequence.log_variance[at],
+        actions=summed(taken) / counts[:, None],
+        rewards=summed(sequence.rewards),
+    )
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ from dreamenv.package_files import refuse_to_overwrite_others
 from dreamenv.packages import Package, load_package, save_package
 from dreamenv.progress import Progress, silent
 from dreamenv.training.mdnrnn import RNNConfig, fit_mdnrnn, fit_reward_bins, read
-from dreamenv.training.sequences import RealSequence, encode
+from dreamenv.training.sequences import RealSequence, encode, spanning
 from dreamenv.training.starts import start_bank
 from dreamenv.training.termination import fit_threshold
 from dreamenv.training.vae import VAEConfig, fit_vae
@@ -42,6 +42,8 @@ class TrainConfig:
     """Dream knobs (:class:`~dreamenv.config.DreamDefaults`) to put in the package."""
     learn: dict[str, Any] = field(default_factory=dict)
     """Learner settings (:class:`~dreamenv.config.LearnDefaults`) to put in the package."""
+    frames_per_decision: int = 1
+    """Of the data's: the package's decisions span so many, and its real env repeats actions."""
     firsts: int = 384
     others: int = 1664
     held_out: float = 0.05
@@ -111,10 +113,13 @@ def train_mdnrnn(
             progress=progress,
         )
     shows_endings = rollouts.real.shows_endings
-    sequences = encode(model.vae, training, progress, shows_endings)
+    frames = config.frames_per_decision
+    seen = encode(model.vae, training, progress, shows_endings)
+    sequences = by_decisions(seen, frames, range(frames), sizes.action)
     fit_reward_bins(model, sequences, keep=initial is not None)
     fit_mdnrnn(model, sequences, config.rnn, seed=config.seed, folder=folder, progress=progress)
     unseen = encode(model.vae, held_out, silent, shows_endings)
+    unseen = by_decisions(unseen, frames, [0], sizes.action)
     measured, threshold = _measure(model, unseen)
     never_ends = not any(e.terminated for e in episodes)
     knobs = {"threshold": threshold} | ({"termination": "none"} if never_ends else {})
@@ -135,7 +140,11 @@ def train_mdnrnn(
         ),
         weights=model.state_dict(),
         starts=start_bank(
-            model, sequences, firsts=config.firsts, others=config.others, seed=config.seed
+            model,
+            by_decisions(seen, frames, [0], sizes.action),
+            firsts=config.firsts,
+            others=config.others,
+            seed=config.seed,
         ),
         path=None,
     )
@@ -159,12 +168,22 @@ def _described(rollouts: Rollouts, sizes: MDNRNNSizes, config: TrainConfig) -> P
             latent=sizes.latent,
             features=sizes.latent + sizes.hidden,
             latent_bound=sizes.latent_bound,
-            real=rollouts.real,
+            real=rollouts.real.repeating(config.frames_per_decision),
             defaults=DreamDefaults(**config.defaults),
             learn=LearnDefaults(**config.learn),
         )
     except ValidationError as error:
         raise DataError(f"settings of the package: {error}") from error
+
+
+def by_decisions(
+    sequences: Sequence[RealSequence], frames: int, offsets: Iterable[int], actions: int
+) -> list[RealSequence]:
+    """Episodes by decisions of so many frames, from each of the offsets; as they are for one."""
+    if frames == 1:
+        return list(sequences)
+    views = (spanning(one, frames, offset, actions) for one in sequences for offset in offsets)
+    return [view for view in views if view is not None]
 
 
 def split(episodes: Sequence[Episode], share: float) -> tuple[list[Episode], list[Episode]]:

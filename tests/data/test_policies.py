@@ -14,7 +14,7 @@ import stable_baselines3 as sb3
 import torch
 
 from dreamenv.data.collect import CollectConfig, collect
-from dreamenv.data.policies import RandomPolicy, TrainedPolicy, load_policy, predict
+from dreamenv.data.policies import HeldPolicy, RandomPolicy, TrainedPolicy, load_policy, predict
 from dreamenv.errors import DataError, PackageError, PolicyError
 from dreamenv.packages import load_config
 from dreamenv.real import make_real, observation_kind
@@ -313,3 +313,29 @@ def test_a_policy_or_dream_that_is_not_there_is_refused(tiny_package, ppo, tmp_p
     with pytest.raises(PackageError):
         collect(CollectConfig(real, out, 1, policy=ppo, dream=str(tmp_path / "nowhere")))
     assert not out.exists()
+
+
+class Numbering:
+    """Acts with the number of frames it saw."""
+
+    def begin(self, frame, rng):
+        self.frames = [frame]
+
+    def act(self):
+        return np.array(len(self.frames))
+
+    def observe(self, action, frame):
+        assert action == len(self.frames)
+        self.frames.append(frame)
+
+
+def test_held_actions_are_decided_by_every_so_many_th_frame():
+    policy = HeldPolicy(Numbering(), 3)
+    for _ in range(2):  # an episode may end within a decision
+        policy.begin(0, np.random.default_rng(0))
+        taken = []
+        for frame in range(1, 9):
+            taken.append(int(policy.act()))
+            policy.observe(np.array(taken[-1]), frame)
+        assert taken == [1, 1, 1, 2, 2, 2, 3, 3]
+        assert policy._policy.frames == [0, 3, 6]
