@@ -55,11 +55,11 @@ def main() -> None:
     parser.add_argument("dream")
     parser.add_argument("policy")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=120, help="decision of the first column")
-    parser.add_argument("--every", type=int, default=5, help="decisions between columns")
+    parser.add_argument("--first", type=int, default=30, help="decision of the first column")
+    parser.add_argument("--every", type=int, default=1, help="decisions between columns")
     parser.add_argument("--columns", type=int, default=14)
     parser.add_argument("--film", type=Path, help="an mp4 of the dream")
-    parser.add_argument("--film-decisions", type=int, default=600)
+    parser.add_argument("--film-decisions", type=int, default=300)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     shown = asked.first + asked.every * asked.columns
@@ -79,7 +79,7 @@ def main() -> None:
         from moviepy import ImageSequenceClip
 
         enlarged = [frame.repeat(4, 0).repeat(4, 1) for frame in dream]
-        ImageSequenceClip(enlarged, fps=35).write_videofile(
+        ImageSequenceClip(enlarged, fps=dreamt.metadata["render_fps"]).write_videofile(
             str(asked.film), codec="libx264", audio=False, logger=None
         )
 

@@ -85,6 +85,8 @@ class RealSpec(Strict):
     preprocessing: Annotated[list[PreprocessStep], Field(max_length=32, default_factory=list)]
     max_episode_steps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Limit in decisions, after preprocessing; None leaves the env's own."""
+    frames_per_second: Annotated[float, Field(gt=0, le=1000)] = 30.0
+    """The env's own pace, at which films of it and of its dream are shown."""
 
     @field_validator("kwargs")
     @classmethod
@@ -103,6 +105,11 @@ class RealSpec(Strict):
         """Real env steps behind one decision."""
         repeats = [s.times for s in self.preprocessing if isinstance(s, ActionRepeat)]
         return int(np.prod(repeats)) if repeats else 1
+
+    @property
+    def steps_per_second(self) -> float:
+        """Decisions in a second of film, at least one."""
+        return max(1.0, self.frames_per_second / self.frames_per_step)
 
     def repeating(self, times: int) -> RealSpec:
         """The same env with each action held ``times`` times as long, and limited to as many

@@ -14,9 +14,6 @@ from dreamenv.errors import PackageError
 from dreamenv.packages import load_config, load_package
 from dreamenv.sources import resolve, shipped
 
-REAL_FPS = 50.0
-"""Frames a second of the real envs' own videos (CarRacing's)."""
-
 
 class DreamKnobs(TypedDict, total=False):
     """Keyword arguments of a dream, all JSON values. None is as if left out, but for ``pad_rows``;
@@ -106,7 +103,7 @@ def dream_source(
         observation_space=space,
         action_space=config.action.space(),
         open=LocalLanes(path, given),
-        render_fps=max(1.0, REAL_FPS / config.real.frames_per_step),
+        render_fps=config.real.steps_per_second,
         check_knobs=_check_knobs,
     )
 

@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from dreamenv.models.world_model import ObservationKind, State
 
 
-FRAMES_PER_SECOND = 50
-"""Of a real env, as of CarRacing; videos of decisions are played at the real pace."""
-
-
 def make_real(
     dream: str | Path,
     *,
@@ -75,10 +71,9 @@ class RealEnv(gym.Env[NDArray[Any], Any]):
             raise ValueError(f'raw: expected obs="pixels" with it, got obs={obs!r}')
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f'render_mode: expected None or "rgb_array", got {render_mode!r}')
-        fps = max(1, round(FRAMES_PER_SECOND / config.real.frames_per_step))
         self.observation_space = config.observation_space(obs)
         self.action_space = config.action.space()
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": fps}
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": config.real.steps_per_second}
         self.render_mode = render_mode
         self._dream, self._kind, self._config = dream, obs, config
         self._raw, self._sample, self._device = raw, sample, device

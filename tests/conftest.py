@@ -79,6 +79,7 @@ def make_package() -> Callable[..., object]:
                     env_id="CarRacing-v3",
                     kwargs={"continuous": False} if discrete else {},
                     preprocessing=preprocessing,
+                    frames_per_second=50,
                 ),
                 defaults=DreamDefaults(horizon=20),
                 provenance={"real_steps": 0, "note": "random weights"},

@@ -150,6 +150,23 @@ def test_the_declared_car_racing():
     env.close()
 
 
+@pytest.mark.parametrize("env_id", [CAR, "VizdoomTakeCover-v1"])
+def test_the_declared_pace_is_the_envs_own(env_id):
+    """Of what its class says of itself."""
+    spec = load_real_spec(env_id)
+    env = build_env(spec)
+    assert spec.frames_per_second == env.unwrapped.metadata["render_fps"]
+    env.close()
+
+
+def test_decisions_are_shown_at_the_pace_of_their_frames():
+    repeat = ActionRepeat(times=4)
+    spec = RealSpec(env_id=CAR, preprocessing=[repeat], frames_per_second=35)
+    assert spec.steps_per_second == 35 / 4
+    slow = RealSpec(env_id=CAR, preprocessing=[repeat, repeat], frames_per_second=10)
+    assert slow.steps_per_second == 1.0
+
+
 def test_the_declared_take_cover(tmp_path):
     """Against the env by itself: the same frames, but the black one that it ends with."""
     import vizdoom.gymnasium_wrapper  # noqa: F401
