@@ -5,15 +5,21 @@ dreamenv audit Dream-DoomTakeCover-v0 --sweep temperature=0.1,0.5,1.0,1.15,1.3 \
 dreamenv audit Dream-DoomTakeCover-v0 --sweep temperature=0.1,0.5,1.0,1.15,1.3 \
     --termination threshold --out THRESHOLD
 dreamenv audit UNTRAINED --sweep temperature=1.0 --termination sample --out CONTROL
-python docs/paper_table.py SAMPLE THRESHOLD --control CONTROL
+dreamenv audit Dream-DoomTakeCover-v0 --sweep temperature=0.75:1.3 \
+    --termination sample --out RANGE
+dreamenv audit Dream-DoomTakeCover-v0 --sweep termination_temperature=0.8,1.25 \
+    --termination sample --out ENDINGS
+python docs/paper_table.py SAMPLE THRESHOLD --others RANGE ENDINGS --control CONTROL
 
-A control is a sweep of the same model untrained; its row stands in the columns of its termination.
+A control is a sweep of the same model untrained. Its rows, and those of others, which the paper has
+no counterpart of, stand in the columns of their termination.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +42,13 @@ PAPER = {
 PAPERS_RANDOM = (210, 108)
 
 
-def table(sweeps: list[dict[str, Any]], control: dict[str, Any] | None = None) -> str:
-    """Markdown: a row a temperature; the paper's scores, then each sweep's; then the controls."""
+def table(
+    sweeps: list[dict[str, Any]],
+    control: dict[str, Any] | None = None,
+    others: Sequence[dict[str, Any]] = (),
+) -> str:
+    """Markdown: a row a temperature; the paper's scores, then each sweep's; then the points of
+    others, and the controls."""
     names = [sweep["config"]["knobs"]["termination"] for sweep in sweeps]
     head = ["τ", "paper: dream", "real", *(c for n in names for c in (f"{n}: dream", "real", ""))]
     lines = [row(head), row(["---"] * len(head))]
@@ -46,12 +57,17 @@ def table(sweeps: list[dict[str, Any]], control: dict[str, Any] | None = None) -
         for sweep in sweeps:
             cells += _cells(next(p for p in sweep["points"] if p["value"] == value))
         lines.append(row(cells))
+    named = [(ours["config"]["knob"].replace("_", " "), ours) for ours in others]
     if control is not None:
-        cells = [f"untrained, {control['points'][0]['value']:g}", "", ""]
-        for name in names:
-            same = control["config"]["knobs"]["termination"] == name
-            cells += _cells(control["points"][0]) if same else [""] * 3
-        lines.append(row(cells))
+        named.append(("untrained,", control))
+    for name, ours in named:
+        for point in ours["points"]:
+            ends = point["value"] if isinstance(point["value"], list) else [point["value"]]
+            cells = [f"{name} {' to '.join(f'{end:g}' for end in ends)}", "", ""]
+            for termination in names:
+                same = ours["config"]["knobs"]["termination"] == termination
+                cells += _cells(point) if same else [""] * 3
+            lines.append(row(cells))
     cells = ["random", "", "{} ± {}".format(*PAPERS_RANDOM)]
     for sweep in sweeps:
         cells += ["", _shown(sweep["random"], sweep["random_std"]), ""]
@@ -111,16 +127,20 @@ def main() -> None:
     """Rewrite the page's table and the figure from the folders of the sweeps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sweeps", nargs="+", type=Path)
+    parser.add_argument("--others", nargs="*", type=Path, default=[])
     parser.add_argument("--control", type=Path)
     given = parser.parse_args()
-    sweeps = [json.loads((folder / "sweep.json").read_text()) for folder in given.sweeps]
+    sweeps, others = (
+        [json.loads((folder / "sweep.json").read_text()) for folder in folders]
+        for folders in (given.sweeps, given.others)
+    )
     named = {sweep["config"]["knobs"]["termination"]: sweep for sweep in sweeps}
     control = None
     if given.control:
         control = named["untrained"] = json.loads((given.control / "sweep.json").read_text())
-    for name, sweep in named.items():
+    for name, sweep in [*named.items(), ("others", others)]:
         kept(name).write_text(json.dumps(sweep, indent=1) + "\n")
-    put(PAGE, "paper-table", table(sweeps, control))
+    put(PAGE, "paper-table", table(sweeps, control, others))
     draw(sweeps).savefig(HERE / "figures" / "sweep.png", dpi=110)
 
 

@@ -27,10 +27,10 @@ def paper_table(monkeypatch) -> ModuleType:
 def test_the_page_shows_the_sweeps_that_are_kept(paper_table):
     page = paper_table.PAGE.read_text(encoding="utf-8")
     shown = importlib.import_module("marked").marked(page, "paper-table")
-    kept = [paper_table.kept(name) for name in ("sample", "threshold", "untrained")]
+    kept = [paper_table.kept(name) for name in ("sample", "threshold", "untrained", "others")]
     if all(path.exists() for path in kept):
-        *sweeps, control = [json.loads(path.read_text()) for path in kept]
-        assert shown == paper_table.table(sweeps, control)
+        *sweeps, control, others = [json.loads(path.read_text()) for path in kept]
+        assert shown == paper_table.table(sweeps, control, others)
     else:
         assert shown == ""  # No figure without a measurement.
 
@@ -70,23 +70,31 @@ def test_rows_are_the_papers_with_ours_beside_them(paper_table):
     assert list(dream.get_ydata()) == [2000 - 1000 * t for t in paper_table.PAPER]
 
 
-def test_the_control_stands_in_the_columns_of_its_termination(paper_table):
-    def swept(termination, values):
+def test_others_stand_in_the_columns_of_their_termination(paper_table):
+    def swept(termination, values, knob="temperature"):
         score = {"value": 100.0, "low": 90.0, "high": 110.0}
         points = [
             {"value": v, "dream": score, "real": score, "dream_std": 1.0, "real_std": 2.0}
             | {"word": "exploited"}
             for v in values
         ]
-        config = {"knobs": {"termination": termination}, "seeds": 1, "episodes": 100}
+        config = {"knob": knob, "knobs": {"termination": termination}}
+        config |= {"seeds": 1, "episodes": 100}
         return {"points": points, "config": config, "random": score, "random_std": 3.0}
 
     sweeps = [swept(mode, paper_table.PAPER) for mode in ("sample", "threshold")]
-    rows = paper_table.table(sweeps, swept("sample", [1.0])).splitlines()
-    assert rows[7] == (
-        "| untrained, 1 |  |  | 100 [90, 110] ± 1 | 100 [90, 110] ± 2 | exploited |  |  |  |"
-    )
-    assert {row.count("|") for row in rows[:9]} == {10}
+    others = [
+        swept("threshold", [[0.75, 1.3]]),
+        swept("sample", [0.8], "termination_temperature"),
+    ]
+    rows = paper_table.table(sweeps, swept("sample", [1.0]), others).splitlines()
+    cells = "100 [90, 110] ± 1 | 100 [90, 110] ± 2 | exploited"
+    assert rows[7:10] == [
+        f"| temperature 0.75 to 1.3 |  |  |  |  |  | {cells} |",
+        f"| termination temperature 0.8 |  |  | {cells} |  |  |  |",
+        f"| untrained, 1 |  |  | {cells} |  |  |  |",
+    ]
+    assert {row.count("|") for row in rows[:11]} == {10}
 
 
 def test_audits_stand_side_by_side(audit_table):
