@@ -48,7 +48,7 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluation_seeds(seed: int, episodes: int) -> list[int]:
+def evaluation_seeds(seed: int, episodes: int) -> range:
     """The seeds of ``episodes`` episodes: disjoint for different ``seed``, and from all data.
 
     Raises:
@@ -59,7 +59,8 @@ def evaluation_seeds(seed: int, episodes: int) -> list[int]:
             f"expected 0 ≤ seed < 2²⁰ and 1 to {EPISODES_A_SEED:,} episodes, "
             f"got seed {seed} and {episodes} episodes"
         )
-    return [FIRST_SEED + seed * EPISODES_A_SEED + i for i in range(episodes)]
+    first = FIRST_SEED + seed * EPISODES_A_SEED
+    return range(first, first + episodes)
 
 
 def evaluate(
@@ -89,7 +90,7 @@ def evaluate(
         ValueError: bad arguments, or a policy that does not fit the dream.
         PackageError, PolicyError: no such package or policy.
     """
-    seeds = evaluation_seeds(seed, episodes)
+    seeds = list(evaluation_seeds(seed, episodes))
     if workers < 1:
         raise ValueError(f"workers: expected at least 1, got {workers}")
     began = time.monotonic()
