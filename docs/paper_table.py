@@ -73,8 +73,9 @@ def table(
         cells += ["", _shown(sweep["random"], sweep["random_std"]), ""]
     lines.append(row(cells))
     said = [
-        f"{name}: {s['config']['seeds']} policies a row, {s['config']['episodes']} episodes each"
+        f"{name}: {seeds} {'policy' if seeds == 1 else 'policies'} a row, {episodes} episodes each"
         for name, s in zip(names, sweeps, strict=True)
+        for seeds, episodes in [(s["config"]["seeds"], s["config"]["episodes"])]
     ]
     return "\n".join(
         [*lines, "", f"Mean [95% interval] ± standard deviation. {'; '.join(said)}.\n"]
