@@ -72,11 +72,11 @@ def table(
     for sweep in sweeps:
         cells += ["", _shown(sweep["random"], sweep["random_std"]), ""]
     lines.append(row(cells))
-    said = [
-        f"{name}: {seeds} {'policy' if seeds == 1 else 'policies'} a row, {episodes} episodes each"
-        for name, s in zip(names, sweeps, strict=True)
-        for seeds, episodes in [(s["config"]["seeds"], s["config"]["episodes"])]
-    ]
+    said = []
+    for name, sweep in zip(names, sweeps, strict=True):
+        seeds, episodes = sweep["config"]["seeds"], sweep["config"]["episodes"]
+        policies = "policy" if seeds == 1 else "policies"
+        said.append(f"{name}: {seeds} {policies} a row, {episodes} episodes each")
     return "\n".join(
         [*lines, "", f"Mean [95% interval] ± standard deviation. {'; '.join(said)}.\n"]
     )
