@@ -13,20 +13,20 @@ export SDL_VIDEODRIVER ?= dummy
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint demo constraints
+.PHONY: help install test lint demo protos constraints
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## set up .venv with every extra, pinned
 
-$(INSTALLED): pyproject.toml clients/python/pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml clients/python/pyproject.toml server/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "expected Python 3.11 or newer, got: $(PYTHON); set PYTHON=path/to/python" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing into $(VENV): a few minutes the first time"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable clients/python --editable ".[all]"
+		--constraint constraints.txt --editable clients/python --editable server --editable ".[all]"
 	@touch $@
 
 lint: install ## ruff and mypy
@@ -39,6 +39,11 @@ test: lint ## lint, types and tests; ARGS="-k dream" narrows
 
 demo: install ## learn in the shipped dream, drive the real track; ARGS=--quick for two minutes
 	$(BIN)/python examples/demo.py $(ARGS)
+
+protos: install ## write the generated code from protos/
+	$(BIN)/python -m grpc_tools.protoc -I dreamenv_client/v1=protos/dreamenv/v1 \
+		--python_out=clients/python --pyi_out=clients/python \
+		dreamenv_client/v1/dream.proto
 
 constraints: install ## write the versions in .venv to constraints.txt
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --all --exclude pip --exclude-editable \

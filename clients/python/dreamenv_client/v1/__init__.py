@@ -1,0 +1,1 @@
+"""Generated from protos/dreamenv/v1 by `make protos`."""

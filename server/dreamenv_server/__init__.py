@@ -1,0 +1,1 @@
+"""Serves dreams over gRPC, from one machine to many learners."""
