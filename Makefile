@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 # Two workers of one thread each: torch's own threads gain little on tensors this small.
 WORKERS ?= 2
 ARGS ?=
+# The code that is generated from protos/, and the last released protos/ as a FileDescriptorSet.
+GENERATED ?= clients/python
+RELEASED ?= protos/released/v1.binpb
 
 # CarRacing draws off screen.
 export SDL_VIDEODRIVER ?= dummy
@@ -13,10 +16,10 @@ export SDL_VIDEODRIVER ?= dummy
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint demo protos constraints
+.PHONY: help install test lint demo protos release-protos constraints
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## set up .venv with every extra, pinned
 
@@ -42,8 +45,12 @@ demo: install ## learn in the shipped dream, drive the real track; ARGS=--quick 
 
 protos: install ## write the generated code from protos/
 	$(BIN)/python -m grpc_tools.protoc -I dreamenv_client/v1=protos/dreamenv/v1 \
-		--python_out=clients/python --pyi_out=clients/python \
+		--python_out=$(GENERATED) --pyi_out=$(GENERATED) \
 		dreamenv_client/v1/dream.proto
+
+release-protos: install ## at a release: what later protos/ are checked against
+	$(BIN)/buf build protos --exclude-source-info --as-file-descriptor-set \
+		--output $(RELEASED)
 
 constraints: install ## write the versions in .venv to constraints.txt
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --all --exclude pip --exclude-editable \
