@@ -28,6 +28,8 @@ RUN = Path("/run/dreamenv")
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 825
 KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+CLIENT = "learners"
+"""Whose token is made: everyone's, until other lines are added to the file."""
 HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?")
 
 
@@ -114,13 +116,16 @@ def make_certificate(authority: Path, names: str, out: Path) -> tuple[Path, Path
     return certificate, key
 
 
-def make_token(state: Path) -> Path:
-    """The file with the clients' token; made, whole, if it is not there."""
-    file = state / "token"
+def make_tokens(state: Path) -> Path:
+    """The file with the clients' tokens, as `dreamenv serve --token-file` reads it.
+
+    Made, whole, with one random token if it is not there.
+    """
+    file = state / "tokens"
     if not file.exists():
         descriptor, scratch = tempfile.mkstemp(dir=state)  # 0600
         with os.fdopen(descriptor, "w", encoding="ascii") as text:
-            text.write(secrets.token_urlsafe(32) + "\n")
+            text.write(f"{CLIENT}:{secrets.token_urlsafe(32)}\n")
         try:
             os.link(scratch, file)
         except FileExistsError:
@@ -161,13 +166,15 @@ def serve_arguments(
             default("--tls-cert", certificate)
             default("--tls-key", key)
             lines.append(
-                "clients trust this server by its ca.pem: "
+                "what clients trust this server by: "
                 f"docker exec CONTAINER cat {authority / 'ca.pem'} > ca.pem"
             )
         if "--token-file" not in names:
-            token = make_token(state)
-            default("--token-file", token)
-            lines.append(f"clients' token: docker exec CONTAINER cat {token}")
+            tokens = make_tokens(state)
+            default("--token-file", tokens)
+            lines.append(
+                f"their token: docker exec CONTAINER sed -n s/^{CLIENT}://p {tokens} > token"
+            )
     default("--address", "0.0.0.0:50051")
     default("--key-file", state / "snapshot.key")
     default("--health-address", f"unix:{run / 'health.sock'}")

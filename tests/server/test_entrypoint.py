@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from dreamenv_server.auth import Tokens
 
 ENTRYPOINT = Path(__file__).parents[2] / "server" / "entrypoint.py"
 spec = importlib.util.spec_from_file_location("entrypoint", ENTRYPOINT)
@@ -86,7 +87,7 @@ def test_restart_keeps_authority_and_token_and_takes_new_names(state):
     before, _ = served([], state)
     kept = {
         path: path.read_bytes()
-        for path in (state / "ca" / "ca.pem", state / "ca" / "ca.key", state / "token")
+        for path in (state / "ca" / "ca.pem", state / "ca" / "ca.key", state / "tokens")
     }
     after, _ = served([], state, hosts="moved-box", run="another")
     assert {path: path.read_bytes() for path in kept} == kept
@@ -98,13 +99,14 @@ def test_restart_keeps_authority_and_token_and_takes_new_names(state):
 @needs_openssl
 def test_secrets_are_the_owners_alone_and_not_in_the_log(state):
     arguments, lines = served([], state)
-    token = (state / "token").read_text().strip()
+    client, token = (state / "tokens").read_text().strip().split(":")
+    assert Tokens(state / "tokens").client(token) == client
     assert len(token) >= 43  # 256 bits
     assert token not in " ".join([*arguments, *lines])
-    assert any(str(state / "token") in line for line in lines)
-    for secret in (state / "token", state / "ca" / "ca.key", Path(value(arguments, "--tls-key"))):
+    assert any(str(state / "tokens") in line for line in lines)
+    for secret in (state / "tokens", state / "ca" / "ca.key", Path(value(arguments, "--tls-key"))):
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600, secret
-    assert sorted(path.name for path in state.iterdir()) == ["ca", "token"]  # no scratch left
+    assert sorted(path.name for path in state.iterdir()) == ["ca", "tokens"]  # no scratch left
 
 
 @needs_openssl
@@ -113,7 +115,7 @@ def test_two_containers_on_one_volume_agree(state):
     code = (
         "import sys; from pathlib import Path; import entrypoint as e;"
         "state = Path(sys.argv[1]);"
-        "print((e.make_authority(state) / 'ca.pem').read_text(), e.make_token(state).read_text())"
+        "print((e.make_authority(state) / 'ca.pem').read_text(), e.make_tokens(state).read_text())"
     )
     both = [
         subprocess.Popen(
