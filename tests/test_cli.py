@@ -22,7 +22,7 @@ from dreamenv.packages import load_config
 from dreamenv.sources import shipped
 
 COMMANDS = ["list", "info", "learn", "evaluate", "audit"]
-COMMANDS += ["collect", "train", "loop", "import", "export", "verify", "push", "pull"]
+COMMANDS += ["collect", "train", "loop", "import", "export", "verify", "push", "pull", "serve"]
 PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
 
 

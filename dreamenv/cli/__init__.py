@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dreamenv.cli import audit, convert, make, share, use
+from dreamenv.cli import audit, convert, make, serve, share, use
 from dreamenv.cli.door import Door
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ audit.add_to(app)
 make.add_to(app)
 convert.add_to(app)
 share.add_to(app)
+serve.add_to(app)
 
 
 def _version(asked: bool) -> None:
@@ -54,6 +55,10 @@ def dreamenv(
     [bold]Your own dream:[/bold]
 
     [cyan]dreamenv loop CarRacing-v3 --real-steps 500000 --out runs/car[/cyan]
+
+    [bold]From one machine to many learners:[/bold]
+
+    [cyan]dreamenv serve --model Dream-CarRacing-v0[/cyan]
     """
     context.obj = {"debug": debug}
     # Read as torch loads. Threads that wait by spinning starve each other wherever anything else

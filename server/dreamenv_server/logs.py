@@ -6,10 +6,9 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 LOGGER = logging.getLogger("dreamenv_server")
-LogFormat = Literal["json", "text"]
 FORMATS = ("json", "text")
 LEVELS = ("debug", "info", "warning", "error")
 LONGEST = 300
@@ -28,8 +27,8 @@ def say(
 ) -> None:
     """Log an event: a word or two joined by underscores, and what belongs to it.
 
-    Fields are JSON scalars. Strings may be a stranger's: they are cut, and escaped as they are
-    written.
+    Fields are JSON scalars, and not called as a record's own attributes are (``name``, ``args``…).
+    Strings may be a stranger's: they are cut, and escaped as they are written.
     """
     if not LOGGER.isEnabledFor(level):
         return
@@ -38,15 +37,24 @@ def say(
         found["client"] = client
     if session is not None:
         found["session"] = session[:SESSION_CHARACTERS]
-    LOGGER.log(level, event, extra={"fields": found | fields})
+    LOGGER.log(level, event, extra=found | fields)
 
 
 def set_up(
-    format: LogFormat = "text", level: str = "info", stream: TextIO | None = None
+    format: str = "text", level: str = "info", stream: TextIO | None = None
 ) -> logging.Handler:
     """Have this process log to a stream (standard error), libraries' warnings included.
 
-    Returns the handler, which is the root logger's from now on.
+    Args:
+        format: "json" or "text".
+        level: least that is logged of the server's own events.
+        stream: another one.
+
+    Returns:
+        The handler, which is the root logger's from now on.
+
+    Raises:
+        ValueError: an unknown format or level.
     """
     if format not in FORMATS:
         raise ValueError(f"log-format: expected one of {', '.join(FORMATS)}, got {format!r}")
@@ -59,13 +67,17 @@ def set_up(
     return handler
 
 
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+"""What every record has; anything else is a field of the event."""
+
+
 def _facts(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, Any]:
     """What a record says, in order: time, level, event, the rest. Ours or a library's."""
     time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     facts: dict[str, Any] = {"time": time, "level": record.levelname.lower()}
     if record.name == LOGGER.name:
         facts["event"] = record.getMessage()
-        facts |= getattr(record, "fields", {})
+        facts |= {key: value for key, value in vars(record).items() if key not in _USUAL}
     else:
         facts |= {"event": "library", "logger": record.name, "message": record.getMessage()}
     facts = {key: _short(value, LONGEST) for key, value in facts.items()}
