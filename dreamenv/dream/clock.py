@@ -9,6 +9,10 @@ import numpy as np
 from dreamenv_client.seeds import SEED_LIMIT
 from numpy.typing import NDArray
 
+Rows = NDArray[np.intp] | slice
+"""Numbers of lanes, each once; or a slice that means all of them, which spares copies."""
+EVERY = slice(None)
+
 
 class Status(IntEnum):
     """What has become of a lane's episode."""
@@ -48,27 +52,46 @@ class Clock:
 
     def advance(
         self,
-        lanes: NDArray[np.bool_],
+        at: Rows,
+        stepped: NDArray[np.bool_] | None,
         terminated: NDArray[np.bool_],
         horizon: NDArray[np.int64],
     ) -> None:
-        """Count a decision in the masked lanes, and see whether it ended their episodes."""
-        self.step += lanes
-        ends = lanes & (terminated | (self.step >= horizon))
+        """Count a decision in those of these lanes that were stepped, and see whether it ended
+        their episodes.
+
+        Args:
+            at: which lanes are meant.
+            stepped: mask of those that were stepped; None for all.
+            terminated: for each, whether the model ends its episode.
+            horizon: of each.
+        """
+        step = self.step[at] + (1 if stepped is None else stepped)
+        self.step[at] = step
+        ends = terminated | (step >= horizon)
+        if stepped is not None:
+            ends &= stepped
         if ends.any():
             over = np.where(terminated, Status.TERMINATED, Status.TRUNCATED)
-            self.status[ends] = over[ends]
+            self.status[at] = np.where(ends, over, self.status[at])
 
-    def require_going(self, lanes: NDArray[np.bool_]) -> None:
+    def require_going(self, at: Rows, lanes: NDArray[np.bool_] | None) -> None:
         """Refuse to step lanes that cannot be.
 
+        Args:
+            at: which lanes are meant; messages count from the first of them.
+            lanes: mask of those that are to be stepped; None for all.
+
         Raises:
-            RuntimeError: a masked lane was never reset, or its episode is over.
+            RuntimeError: one was never reset, or its episode is over.
         """
-        stuck = lanes & (self.status != Status.GOING)
+        status = self.status[at]
+        stuck = status != Status.GOING
+        if lanes is not None:
+            stuck &= lanes
         if stuck.any():
-            unbegun = np.flatnonzero(stuck & (self.status == Status.UNBEGUN)).tolist()
-            over = np.flatnonzero(stuck & (self.status != Status.UNBEGUN)).tolist()
+            unbegun = np.flatnonzero(stuck & (status == Status.UNBEGUN)).tolist()
+            over = np.flatnonzero(stuck & (status != Status.UNBEGUN)).tolist()
             parts = [f"lanes {unbegun} were never reset"] if unbegun else []
             parts += [f"the episode is over in lanes {over}"] if over else []
             raise RuntimeError(f"{' and '.join(parts)}: reset them before the next step.")

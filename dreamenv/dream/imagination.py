@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections.abc import Hashable
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamenv.dream.clock import Rows
+from dreamenv.dream.lengths import Length, Lengths
 from dreamenv.dream.one_step import (
     STATE,
     compiled_function,
@@ -30,8 +34,17 @@ PICTURE_EFFORT = 64
 PadRows = int | Literal["auto"] | None
 
 
+class _Inputs:
+    """What the arrays of a batch are copied into at each step; one for each length, since code
+    paths may depend on where in memory a matrix begins."""
+
+    def __init__(self, action: Tensor, temperature: Tensor) -> None:
+        self.action, self.action_array = action, action.numpy()
+        self.temperature, self.temperature_array = temperature, temperature.numpy()
+
+
 class Imagination:
-    """The states of a batch of lanes. Rows beyond the lanes are padding, and dream along.
+    """The states of a table of lanes. Rows beyond the lanes are padding, and dream along.
 
     Args:
         pad_rows: rows are padded to a multiple of this; ``"auto"`` finds the least that makes
@@ -74,46 +87,73 @@ class Imagination:
                 found="infinity or NaN",
                 fix="Train the package again: its weights are out of all proportion.",
             )
-        self.plan = self._plan(package, sample, pad_rows)
-        self.rows = self.plan.padded(num_lanes)
-        at = torch.zeros(self.rows, dtype=torch.int64, device=self.device)
-        self.state: State = {name: rows[at] for name, rows in state_of(sample).items()}
-        # What the lanes' arrays are copied into at each step.
-        action = sample["action"][:1].cpu().numpy()
-        self._action = np.zeros((self.rows, *action.shape[1:]), action.dtype)
-        self._temperature = np.ones(self.rows, np.float32)
+        self._sample, self._decides = sample, self._decided_by(package)
+        self.lengths = Lengths(functools.partial(self._plan, pad_rows), num_lanes)
+        if pad_rows == "auto" and not self.lengths.plan.stable:
+            warnings.warn(
+                "no padding makes rows of this model independent of their neighbours here: a lane "
+                "may differ in its last bits from the same lane in another batch. pad_rows=None "
+                "accepts that.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        self.rows = self.lengths.plan.padded(num_lanes)
+        self._blank: State = {name: rows[:1] for name, rows in state_of(sample).items()}
+        self.state: State = {
+            name: row.repeat(self.rows, *(1 for _ in row.shape[1:]))
+            for name, row in self._blank.items()
+        }
+        self._inputs: dict[int, _Inputs] = {}
 
     @property
     def fingerprint(self) -> str:
         """What decides the bits of a dream: equal fingerprints, equal trajectories."""
-        return fingerprint(self.plan, self.device, self._compiled)
+        return fingerprint(self.lengths.plan, self.device, self._compiled)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all rows can be stepped where they are."""
+        return self.lengths.of(self.num_lanes).rows == self.rows
 
     def step(
-        self, actions: NDArray[Any], temperature: NDArray[np.float32], noise: Noise
+        self, at: Rows, actions: NDArray[Any], temperature: NDArray[np.float32], noise: Noise
     ) -> dict[str, Tensor]:
-        """Step every row, and keep the new states.
+        """Step some lanes, or all of them where they are, and keep the new states.
 
         Args:
+            at: which lanes; all only if :attr:`whole`.
             actions: ``[lanes, *action]``.
             temperature: ``[lanes]``.
-            noise: of all rows.
+            noise: of as many rows as :attr:`lengths` wants for so many lanes.
 
         Returns:
             ``observation`` ``[rows, *observation]``, in memory of its own, and what else
-            :func:`~dreamenv.dream.one_step.step_batch` gives ``[rows]``, but the state.
+            :func:`~dreamenv.dream.one_step.step_batch` gives ``[rows]``, but the state. The first
+            rows are the lanes', in order.
         """
-        lanes = self.num_lanes
-        self._action[:lanes] = actions
-        self._temperature[:lanes] = temperature
+        count = len(actions)
+        length = self.lengths.of(count)
+        inputs = self._inputs.get(length.rows) or self._new_inputs(length.rows)
+        inputs.action_array[:count] = actions
+        inputs.temperature_array[:count] = temperature
+        rows = None if isinstance(at, slice) else self._padding(at, length)
+        state = self.state if rows is None else self._gathered(rows)
         batch = with_state(
-            self.state,
-            action=self._to(self._action),
-            temperature=self._to(self._temperature),
+            state,
+            action=inputs.action.to(self.device),
+            temperature=inputs.temperature.to(self.device),
             uniform=noise.uniform,
             normal=noise.normal,
         )
-        result = self.plan.run(self._step, batch)
-        self.state = state_of(result)
+        result = length.plan.run(self._step, batch)
+        if rows is None:
+            self.state = state_of(result)
+        else:
+            into = rows[:count]
+            for name, held in self.state.items():
+                new = result[STATE + name]
+                if new is not state[name]:
+                    held.index_copy_(0, into, new[:count])
         return {name: rows for name, rows in result.items() if not name.startswith(STATE)}
 
     def observe(self, lanes: NDArray[np.intp]) -> Tensor:
@@ -122,7 +162,9 @@ class Imagination:
         def look(batch: Batch) -> Batch:
             return {"observation": self._shown(state_of(batch))}
 
-        return self.plan.run(look, with_state(self._padded(lanes)))["observation"][: len(lanes)]
+        length = self.lengths.of(len(lanes))
+        batch = with_state(self._gathered(self._padding(lanes, length)))
+        return length.plan.run(look, batch)["observation"][: len(lanes)]
 
     def pictures(self, lanes: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Those lanes' states, decoded: uint8 ``[n, H, W, 3]``.
@@ -132,50 +174,63 @@ class Imagination:
         """
         if len(self._shape) != 3 or self._shape[-1] not in (1, 3):
             raise ValueError(f"observations have shape {self._shape}; expected [H, W, 1 or 3].")
-        pictures = self.model.observe(self._padded(lanes), "pixels")[: len(lanes)]
+        state = self._gathered(self._padding(lanes, self.lengths.of(len(lanes))))
+        pictures = self.model.observe(state, "pixels")[: len(lanes)]
         return pictures.expand(*pictures.shape[:-1], 3).cpu().numpy().copy()
 
     def put(self, lanes: NDArray[np.intp], state: State) -> None:
         """Set those lanes' states; rows of ``state`` beyond them are padding."""
         at = self._to(lanes)
         for name, rows in self.state.items():
-            rows.index_copy_(0, at, state[name][: len(lanes)])
+            rows.index_copy_(0, at, state[name][: len(lanes)].to(self.device))
 
     def take(self, lanes: NDArray[np.intp]) -> State:
         """Copies of those lanes' states."""
         at = self._to(lanes)
         return {name: rows[at] for name, rows in self.state.items()}
 
-    def _padded(self, lanes: NDArray[np.intp]) -> State:
-        """Copies of those lanes' states, in as many rows as the plan wants."""
-        spare = self.plan.padded(len(lanes)) - len(lanes)
-        return self.take(np.pad(lanes, (0, spare), mode="edge"))
+    def wipe(self, lanes: NDArray[np.intp]) -> None:
+        """Make those lanes' states what they were before anything was dreamt in them."""
+        at = self._to(lanes)
+        for name, rows in self.state.items():
+            rows.index_copy_(0, at, self._blank[name].expand(len(lanes), *rows.shape[1:]))
+
+    def _gathered(self, rows: Tensor) -> State:
+        """Copies of those rows, in memory that begins where the self-test's did."""
+        return {name: held.index_select(0, rows) for name, held in self.state.items()}
+
+    def _padding(self, lanes: NDArray[np.intp], length: Length) -> Tensor:
+        """The lanes, and the last of them again for what is padding."""
+        rows = np.empty(length.rows, np.intp)
+        rows[: len(lanes)] = lanes
+        rows[len(lanes) :] = lanes[-1]
+        return self._to(rows)
+
+    def _new_inputs(self, rows: int) -> _Inputs:
+        action = self._sample["action"]
+        inputs = self._inputs[rows] = _Inputs(
+            torch.zeros(rows, *action.shape[1:], dtype=action.dtype), torch.ones(rows)
+        )
+        return inputs
 
     def _shown(self, state: State) -> Tensor:
         return shown(self.model, state, self._kind, self._bound)
 
-    def _plan(self, package: Package, sample: Batch, pad_rows: PadRows) -> RowPlan:
+    def _decided_by(self, package: Package) -> Hashable:
+        """What the padding depends on, beside the number of threads."""
+        config, pixels = package.config, self._kind == "pixels"
+        decides = (config.family, config.model_dump_json(include={"sizes"}), pixels)
+        return decides, (str(self.device), self._compiled)
+
+    def _plan(self, pad_rows: PadRows, rows: int) -> RowPlan:
         if pad_rows is None:
             return RowPlan(1, stable=False)
         if pad_rows != "auto":
             if isinstance(pad_rows, bool) or not isinstance(pad_rows, int) or pad_rows < 1:
                 raise ValueError(f'pad_rows is {pad_rows!r}; expected "auto", None or at least 1.')
             return RowPlan(pad_rows, stable=False)
-
-        config, pixels = package.config, self._kind == "pixels"
-        decides = (config.family, config.model_dump_json(include={"sizes"}), pixels)
-        where = (str(self.device), self._compiled)
-        effort = PICTURE_EFFORT if pixels else EFFORT
-        plan = plan_rows(self._step, sample, self.num_lanes, (decides, where), effort=effort)
-        if not plan.stable:
-            warnings.warn(
-                "no padding makes rows of this model independent of their neighbours here: a lane "
-                "may differ in its last bits from the same lane in another batch. pad_rows=None "
-                "accepts that.",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-        return plan
+        effort = PICTURE_EFFORT if self._kind == "pixels" else EFFORT
+        return plan_rows(self._step, self._sample, rows, self._decides, effort=effort)
 
     def _to(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)

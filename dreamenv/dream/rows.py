@@ -88,7 +88,9 @@ def plan_rows(
     """
     key = (kind, torch.get_num_threads())
     if key not in _searched:
-        _searched[key] = _search(function, pool, effort)
+        plan, lengths = _search(function, pool, effort)
+        _searched[key] = plan, lengths[0]
+        _verified.update((key, length) for length in lengths)
     plan, longest = _searched[key]
     length = plan.padded(rows)
     if not plan.stable or plan.tile is not None or (key, length) in _verified:
@@ -99,17 +101,18 @@ def plan_rows(
     return plan
 
 
-def _search(function: RowFunction, pool: Batch, effort: int) -> tuple[RowPlan, int]:
+def _search(function: RowFunction, pool: Batch, effort: int) -> tuple[RowPlan, list[int]]:
+    """A plan, and lengths at which it was tried, the longest first."""
     for multiple in MULTIPLES:
         reference = _in_tiles(function, pool, multiple)
         lengths = [multiple * n for n in TIMES if n == 1 or multiple * n <= effort // 2]
         if all(_agrees(function, pool, reference, length, effort) for length in lengths):
-            return RowPlan(multiple), lengths[0]
+            return RowPlan(multiple), lengths
     # No padding helps where every length takes a path of its own. One fixed length still may.
     longest = MULTIPLES[-1]
     if _agrees(function, pool, _in_tiles(function, pool, longest), longest, effort):
-        return RowPlan(longest, tile=longest), longest
-    return RowPlan(stable=False), 1
+        return RowPlan(longest, tile=longest), [longest]
+    return RowPlan(stable=False), [1]
 
 
 def _in_tiles(function: RowFunction, pool: Batch, length: int) -> Batch:

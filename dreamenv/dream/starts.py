@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamenv.dream.rows import RowPlan
 from dreamenv.models.world_model import State, WorldModel
 
 FILTER_ROWS = 16
@@ -36,11 +35,9 @@ class StartBank:
         first = self.firsts[(words * len(self.firsts)) >> 32]
         return np.where(anywhere, (words * len(self)) >> 32, first)
 
-    def begin(
-        self, model: WorldModel, index: NDArray[np.int64], noise: Tensor, plan: RowPlan
-    ) -> State:
-        """States for entries of the bank; rows beyond them are padding."""
-        spare = plan.padded(len(index)) - len(index)
+    def begin(self, model: WorldModel, index: NDArray[np.int64], noise: Tensor, rows: int) -> State:
+        """States for entries of the bank, in so many rows; those beyond them are padding."""
+        spare = rows - len(index)
         at = torch.from_numpy(np.pad(index, (0, spare), mode="edge")).to(model.device)
         noise = torch.cat([noise, noise[-1:].expand(spare, -1)])
         return model.begin({name: entry[at] for name, entry in self.entries.items()}, noise)

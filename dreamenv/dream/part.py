@@ -1,0 +1,253 @@
+"""Some lanes of a dream, in the hands of one owner who knows of no others."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+import gymnasium as gym
+import numpy as np
+import torch
+from dreamenv_client.actions import check_actions
+from dreamenv_client.arguments import lane_indices
+from dreamenv_client.lanes import LaneSnapshot, LaneStep
+from numpy.typing import NDArray
+
+from dreamenv.dream.arguments import check_mask, check_seeds
+from dreamenv.dream.beginning import Beginning, check_options
+from dreamenv.dream.clock import Rows, Status
+from dreamenv.dream.one_step import STATE
+from dreamenv.dream.snapshot import check_snapshot
+from dreamenv.dream.table import Table
+from dreamenv.dream.together import Turn, step_together
+
+FEW = 64
+"""Numbers that Python compares faster than NumPy."""
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def while_open(method: Method) -> Method:
+    """Run a method of :class:`Part` without autograd, and refuse once it or its dream is closed."""
+
+    @functools.wraps(method)
+    def run(part: Part, *args: Any, **kwargs: Any) -> Any:
+        part.require_open()
+        with torch.inference_mode():
+            return method(part, *args, **kwargs)
+
+    return cast(Method, run)
+
+
+class Part:
+    """Some lanes of a dream: :class:`dreamenv_client.lanes.Lanes`, numbered from 0.
+
+    Parts share a model and a table of states, and :func:`~dreamenv.dream.together.step_together`
+    steps any of them as one batch; none reads or writes another's lanes, and each dreams bitwise
+    what a dream of its own would. :meth:`~dreamenv.dream.dream.Dream.part` makes them.
+
+    One call at a time, of all parts of a dream together; only :meth:`check` may run beside calls
+    of others.
+
+    Args:
+        table: what is kept of the dream's lanes.
+        at: which of them; a slice for all.
+        observation_space: of one lane.
+    """
+
+    def __init__(self, table: Table, at: Rows, observation_space: gym.Space[Any]) -> None:
+        self.table, self.at = table, at
+        self.whole = isinstance(at, slice)
+        """Whether these are all the dream's lanes."""
+        self.lanes = np.arange(table.num_lanes) if isinstance(at, slice) else at
+        """Their numbers in the dream."""
+        self.num_lanes = count = len(self.lanes)
+        self.observation_space = observation_space
+        self.action_space = space = table.action_space
+        self.identity = table.identity
+        """Of the package: snapshots are only taken back by the same."""
+        self.closed = False
+        self._actions = (count, *(space.shape or ())), np.dtype(space.dtype)
+        self._bounds: tuple[list[Any], list[Any]] | None = None
+        if int(np.prod(self._actions[0])) <= FEW:
+            if isinstance(space, gym.spaces.Discrete):
+                low, high = [int(space.start)], [int(space.start + space.n - 1)]
+            else:
+                assert isinstance(space, gym.spaces.Box)
+                low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
+            self._bounds = low * count, high * count
+
+    def reset(
+        self,
+        mask: NDArray[np.bool_] | None = None,
+        seeds: Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> LaneStep:
+        self.require_open()
+        which = np.flatnonzero(check_mask(mask, self.num_lanes, default=True))
+        own = check_seeds(seeds, self.num_lanes)[which]
+        beginning = self._check_options(options, which)
+        with torch.inference_mode():
+            self.table.begin(self.lanes[which], own, beginning)
+            return self._shown()
+
+    def step(
+        self,
+        actions: Any,
+        reset: NDArray[np.bool_] | None = None,
+        seeds: Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> LaneStep:
+        return step_together([self.check(actions, reset, seeds, options)])[0]
+
+    def check(
+        self,
+        actions: Any,
+        reset: NDArray[np.bool_] | None = None,
+        seeds: Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Turn:
+        """See whether a step is possible, and change nothing.
+
+        Takes and raises what :meth:`step` does.
+
+        Returns:
+            The step, for :func:`~dreamenv.dream.together.step_together`, until this part is called
+            again. It holds ``actions`` and ``reset`` themselves: leave them as they are.
+        """
+        self.require_open()
+        if reset is not None:
+            check_mask(reset, self.num_lanes, default=False)
+            if not np.count_nonzero(reset):
+                reset = None
+        if reset is not None or not self._plainly_good(actions):
+            actions = check_actions(self.action_space, actions, self.num_lanes, reset)
+        own = beginning = None
+        if seeds is not None:
+            own = check_seeds(seeds, self.num_lanes)
+        if options is not None:
+            begun = np.zeros(0, np.intp) if reset is None else np.flatnonzero(reset)
+            beginning = self._check_options(options, begun)
+        self.require_going(reset)
+        return Turn(self, actions, reset, own, beginning)
+
+    def set_knobs(self, lanes: Sequence[int] | None = None, **knobs: Any) -> None:
+        self.require_open()
+        self.table.knobs.set(self._numbers(lanes), **knobs)
+
+    @while_open
+    def snapshot(self, lanes: Sequence[int] | None = None) -> LaneSnapshot:
+        which = self._numbers(lanes)
+        arrays = {name: array[which] for name, array in self.table.arrays().items()}
+        for name, rows in self.table.lanes.take(which).items():
+            arrays[STATE + name] = rows.cpu().numpy()
+        return LaneSnapshot(self.identity, arrays)
+
+    @while_open
+    def restore(self, snapshot: LaneSnapshot, lanes: Sequence[int] | None = None) -> LaneStep:
+        which = self._numbers(lanes)
+        like = self.snapshot([0]).arrays
+        arrays = check_snapshot(snapshot, model=self.identity, lanes=len(which), like=like)
+        state = {n: torch.tensor(arrays[STATE + n]) for n in self.table.lanes.state}
+        self.table.put(which, arrays, state)
+        return self._shown()
+
+    def branch(
+        self, source: Sequence[int], target: Sequence[int], seeds: Sequence[int] | None = None
+    ) -> LaneStep:
+        return self._copy(self, source, target, seeds)
+
+    def copy(
+        self, source: Part, lanes: Sequence[int], seeds: Sequence[int] | None = None
+    ) -> LaneStep:
+        """Copy lanes of another part of the same dream onto all of this one, as :meth:`branch`
+        does within a part.
+
+        Args:
+            source: the other part; it does not change.
+            lanes: which of its lanes, as many as this part has; one may be named several times.
+            seeds: streams of their own; None to keep those of the source.
+
+        Raises:
+            ValueError: a part of another dream, or wrong lanes or seeds.
+            RuntimeError: a source lane was never reset.
+        """
+        if source.table is not self.table:
+            raise ValueError("the source is a part of another dream: restore a snapshot instead.")
+        source.require_open()
+        return self._copy(source, lanes, None, seeds)
+
+    @while_open
+    def render(self, lanes: Sequence[int] | None = None) -> NDArray[np.uint8]:
+        return self.table.lanes.pictures(self._numbers(lanes))
+
+    def close(self) -> None:
+        """Give the lanes back, wiped: the next owner finds them as in a new dream."""
+        if not self.closed:
+            self.closed = True
+            if not self.table.closed:
+                with torch.inference_mode():
+                    self.table.wipe(self.lanes)
+                self.table.taken[self.lanes] = False
+
+    def require_open(self) -> None:
+        """Refuse to go on if this part or its dream was closed.
+
+        Raises:
+            RuntimeError: it was.
+        """
+        if self.closed or self.table.closed:
+            raise RuntimeError("this dream was closed: make a new one.")
+
+    def require_going(self, reset: NDArray[np.bool_] | None) -> None:
+        """Refuse to step lanes that cannot be, but for those masked.
+
+        Raises:
+            RuntimeError: one was never reset, or its episode is over.
+        """
+        if not self.table.can_step(self.at, reset):
+            self.table.clock.require_going(self.at, None if reset is None else ~reset)
+
+    @while_open
+    def _copy(
+        self,
+        source: Part,
+        lanes: Sequence[int],
+        target: Sequence[int] | None,
+        seeds: Sequence[int] | None,
+    ) -> LaneStep:
+        origin = source.lanes[lane_indices(lanes, source.num_lanes, repeats=True)]
+        into = self._numbers(target)
+        if len(origin) != len(into):
+            raise ValueError(f"got {len(origin)} source lanes and {len(into)} target lanes.")
+        fresh = check_seeds(seeds, len(into))
+        if (self.table.clock.status[origin] == Status.UNBEGUN).any():
+            raise RuntimeError("a source lane was never reset: reset it before branching from it.")
+        self.table.copy(origin, into, fresh)
+        return self._shown()
+
+    def _shown(self) -> LaneStep:
+        return self.table.shown(self.at, None)
+
+    def _numbers(self, lanes: Sequence[int] | None) -> NDArray[np.intp]:
+        """The numbers in the dream of some of these lanes."""
+        return self.lanes[lane_indices(lanes, self.num_lanes)]
+
+    def _check_options(
+        self, options: Mapping[str, Any] | None, which: NDArray[np.intp]
+    ) -> Beginning:
+        table = self.table
+        bank, config = len(table.bank), table.config
+        return check_options(options, which, num_lanes=self.num_lanes, bank=bank, config=config)
+
+    def _plainly_good(self, actions: Any) -> bool:
+        """Whether actions are right beyond doubt: the short way for few of them."""
+        if self._bounds is None or type(actions) is not np.ndarray:
+            return False
+        if (actions.shape, actions.dtype) != self._actions:
+            return False
+        values = actions.ravel().tolist()
+        low, high = self._bounds
+        return all(map(operator.le, low, values)) and all(map(operator.le, values, high))

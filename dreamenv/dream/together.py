@@ -1,0 +1,97 @@
+"""Steps of several parts of one dream, run as one batch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from dreamenv_client.lanes import LaneStep
+from numpy.typing import NDArray
+
+from dreamenv.dream.beginning import Beginning
+
+if TYPE_CHECKING:
+    from dreamenv.dream.part import Part
+
+
+class Turn(NamedTuple):
+    """A step of a part, checked: what :meth:`~dreamenv.dream.part.Part.check` gives."""
+
+    part: Part
+    actions: NDArray[Any]
+    """``[lanes, *action]``; not copied, if it was right as it was given."""
+    reset: NDArray[np.bool_] | None = None
+    """``[lanes]``: those that begin an episode; None if none does."""
+    seeds: NDArray[np.int64] | None = None
+    """``[lanes]``: of those, -1 for none of its own; None for none at all."""
+    beginning: Beginning | None = None
+    """Of those, what was asked of their starts."""
+
+
+def step_together(turns: Sequence[Turn]) -> list[LaneStep]:
+    """Run several parts' steps as one batch.
+
+    What a lane shows is bitwise the same as if its part had been stepped alone.
+
+    Args:
+        turns: of different parts of one dream, each checked since its part was last called.
+
+    Returns:
+        What each part shows, in order. Arrays are parts of larger ones, which no later call writes
+        to.
+
+    Raises:
+        ValueError: parts of different dreams, or one twice; nothing has changed then.
+        RuntimeError: a part was closed, or its lanes cannot be stepped (any more); likewise.
+    """
+    if not turns:
+        return []
+    parts = [turn.part for turn in turns]
+    table = parts[0].table
+    for part in parts:
+        if part.table is not table:
+            raise ValueError("the parts are of different dreams: step those of each by themselves.")
+        if part.closed or table.closed:
+            raise RuntimeError("a part was closed after its step was checked.")
+    with torch.inference_mode():
+        if len(turns) == 1:
+            turn = turns[0]
+            turn.part.require_going(turn.reset)
+            begins = [] if turn.reset is None else [(np.flatnonzero(turn.reset), turn)]
+            return [table.step(parts[0].at, turn.actions, turn.reset, begins)]
+        if len(set(map(id, parts))) < len(parts) or any(part.whole for part in parts):
+            raise ValueError("parts share lanes: each can be stepped once.")
+        return _step_several(turns)
+
+
+def _step_several(turns: Sequence[Turn]) -> list[LaneStep]:
+    table = turns[0].part.table
+    counts = [len(turn.actions) for turn in turns]
+    bounds = np.cumsum([0, *counts]).tolist()
+    at = np.concatenate([turn.part.at for turn in turns])
+    reset, begins = None, []
+    if any(turn.reset is not None for turn in turns):
+        reset = np.zeros(len(at), np.bool_)
+        for turn, first in zip(turns, bounds, strict=False):
+            if turn.reset is not None:
+                reset[first : first + len(turn.reset)] = turn.reset
+                begins.append((np.flatnonzero(turn.reset) + first, turn))
+    if not table.can_step(at, reset):
+        for turn in turns:
+            turn.part.require_going(turn.reset)
+    shown = table.step(at, np.concatenate([turn.actions for turn in turns]), reset, begins)
+    observation, reward = shown.observation, shown.reward
+    terminated, truncated, info = shown.terminated, shown.truncated, shown.info
+    return [
+        LaneStep(
+            observation[first:after],
+            reward[first:after],
+            terminated[first:after],
+            truncated[first:after],
+            {name: values[first:after] for name, values in info.items()},
+        )
+        for first, after in itertools.pairwise(bounds)
+    ]
