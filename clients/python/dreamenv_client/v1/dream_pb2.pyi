@@ -265,12 +265,14 @@ class SessionReply(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., attached: _Optional[_Union[SessionInfo, _Mapping]] = ..., lanes: _Optional[_Union[LaneStep, _Mapping]] = ..., configured: _Optional[_Union[ConfigureReply, _Mapping]] = ..., snapshot: _Optional[_Union[SnapshotReply, _Mapping]] = ..., rendered: _Optional[_Union[RenderReply, _Mapping]] = ..., filtered: _Optional[_Union[FilterReply, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
 
 class Error(_message.Message):
-    __slots__ = ("code", "message")
+    __slots__ = ("code", "message", "retry_after")
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
     code: int
     message: str
-    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+    retry_after: float
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., retry_after: _Optional[float] = ...) -> None: ...
 
 class Draining(_message.Message):
     __slots__ = ("last_seq", "snapshot")

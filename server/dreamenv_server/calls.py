@@ -1,0 +1,238 @@
+"""What each call of a session does, but for a plain step: checked, then done by the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import numpy as np
+from dreamenv_client.lanes import LaneStep
+from dreamenv_client.v1 import dream_pb2 as pb
+from dreamenv_client.wire import (
+    from_knobs,
+    from_options,
+    from_tensor,
+    to_tensor,
+)
+from numpy.typing import NDArray
+
+from dreamenv_server.filtering import filter_frames
+from dreamenv_server.refusal import Refused
+from dreamenv_server.worker import Job, once
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from dreamenv_server.session import Session
+
+QUICK_LANES = 64
+"""So many lanes are reset or copied in the loop itself, without the worker's thread."""
+RENDERED = 16
+"""Lanes whose pictures are decoded in one slice."""
+
+
+def begin_call(session: Session, seq: int, request: Any) -> asyncio.Future[bytes]:
+    """Check a call and hand it to the worker.
+
+    Raises:
+        ValueError, Refused, QuotaExceeded: it is refused; nothing has changed.
+    """
+    return _CALLS[type(request)](session, seq, request)
+
+
+def _step(session: Session, seq: int, request: pb.StepRequest) -> asyncio.Future[bytes]:
+    if not request.HasField("actions"):
+        raise ValueError("the step has no actions; expected [lanes, *action].")
+    actions = from_tensor(request.actions, "actions")
+    reset = _mask(session, request.reset, "reset") if request.HasField("reset") else None
+    seeds = _seeds(session, request.seeds) if request.HasField("seeds") else None
+    if not request.HasField("options"):
+        return session.step(seq, actions, reset, seeds)
+    options = from_options(request.options)
+    _check_going(session, reset)
+    session.shared.quotas.charge(session.client, session.part.num_lanes + _frames(session, options))
+    return session.job(
+        seq,
+        once(lambda: session.part.step(actions, reset, seeds, options)),
+        lambda step: session.shown(seq, step),
+    )
+
+
+def _reset(session: Session, seq: int, request: pb.ResetRequest) -> asyncio.Future[bytes]:
+    mask = _mask(session, request.mask, "mask") if request.HasField("mask") else None
+    seeds = _seeds(session, request.seeds) if request.HasField("seeds") else None
+    options = from_options(request.options) if request.HasField("options") else None
+    count = session.part.num_lanes if mask is None else int(mask.sum())
+    frames = _frames(session, options) if options else 0
+    session.shared.quotas.charge(session.client, count + frames)
+    return _lanes_job(
+        session,
+        seq,
+        lambda: session.part.reset(mask, seeds, options),
+        quick=not frames,
+    )
+
+
+def _configure(session: Session, seq: int, request: pb.ConfigureRequest) -> asyncio.Future[bytes]:
+    lanes, knobs = _lanes(request, "lanes"), from_knobs(request.knobs)
+    reply = pb.SessionReply(seq=seq, configured=pb.ConfigureReply()).SerializeToString()
+    return session.job(
+        seq, once(lambda: session.part.set_knobs(lanes, **knobs)), lambda _: reply, quick=True
+    )
+
+
+def _snapshot(session: Session, seq: int, request: pb.SnapshotRequest) -> asyncio.Future[bytes]:
+    lanes = _lanes(request, "lanes")
+
+    def job() -> bytes:
+        return session.shared.seal.close(session.part.snapshot(lanes), session.client)
+
+    def encode(sealed: bytes) -> bytes:
+        session.shared.metrics.snapshot("taken")
+        reply = pb.SessionReply(seq=seq, snapshot=pb.SnapshotReply(snapshot=sealed))
+        return reply.SerializeToString()
+
+    return session.job(seq, once(job), encode, quick=_few(session))
+
+
+def _restore(session: Session, seq: int, request: pb.RestoreRequest) -> asyncio.Future[bytes]:
+    lanes = _lanes(request, "lanes")
+    snapshot = session.shared.seal.open(request.snapshot, session.client)
+    session.shared.metrics.snapshot("restored")
+    return _lanes_job(session, seq, lambda: session.part.restore(snapshot, lanes))
+
+
+def _branch(session: Session, seq: int, request: pb.BranchRequest) -> asyncio.Future[bytes]:
+    source, target = _lanes(request, "source"), _lanes(request, "target")
+    if source is None or target is None:
+        raise ValueError("the branch lacks its source or target lanes; expected both.")
+    seeds = None
+    if request.HasField("seeds"):
+        seeds = _whole(request.seeds, (len(target),), "seeds").tolist()
+
+    def branch() -> LaneStep:
+        try:
+            return session.part.branch(source, target, seeds)
+        except RuntimeError as error:
+            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
+
+    return _lanes_job(session, seq, branch)
+
+
+def _render(session: Session, seq: int, request: pb.RenderRequest) -> asyncio.Future[bytes]:
+    chosen = _lanes(request, "lanes")
+    lanes = list(range(session.part.num_lanes)) if chosen is None else chosen
+    size = len(lanes) * session.model.picture_bytes
+    if size > session.shared.max_message_bytes:
+        raise ValueError(
+            f"pictures of {len(lanes)} lanes have {size:,} bytes; expected at most "
+            f"{session.shared.max_message_bytes:,}: ask for fewer lanes at a time."
+        )
+    session.shared.quotas.charge(session.client, len(lanes))
+
+    def job() -> Job:
+        pieces = []
+        for first in range(0, len(lanes), RENDERED):
+            pieces.append(session.part.render(lanes[first : first + RENDERED]))
+            yield
+        return np.concatenate(pieces)
+
+    def encode(pictures: NDArray[np.uint8]) -> bytes:
+        rendered = pb.RenderReply(pictures=to_tensor(pictures))
+        return pb.SessionReply(seq=seq, rendered=rendered).SerializeToString()
+
+    if not lanes:
+        raise ValueError("no lanes were named; expected one or more, or none at all for all.")
+    return session.job(seq, job(), encode)
+
+
+def _filter(session: Session, seq: int, request: pb.FilterRequest) -> asyncio.Future[bytes]:
+    job = filter_frames(session, request)
+    session.shared.quotas.charge(session.client, session.part.num_lanes)
+
+    def encode(shown: NDArray[Any]) -> bytes:
+        filtered = pb.FilterReply(observation=to_tensor(shown))
+        return pb.SessionReply(seq=seq, filtered=filtered).SerializeToString()
+
+    return session.job(seq, job, encode)
+
+
+_CALLS: dict[type, Callable[[Session, int, Any], asyncio.Future[bytes]]] = {
+    pb.StepRequest: _step,
+    pb.ResetRequest: _reset,
+    pb.ConfigureRequest: _configure,
+    pb.SnapshotRequest: _snapshot,
+    pb.RestoreRequest: _restore,
+    pb.BranchRequest: _branch,
+    pb.RenderRequest: _render,
+    pb.FilterRequest: _filter,
+}
+
+
+def _lanes_job(
+    session: Session, seq: int, call: Callable[[], LaneStep], *, quick: bool = True
+) -> asyncio.Future[bytes]:
+    return session.job(
+        seq,
+        once(call),
+        lambda step: session.shown(seq, step),
+        quick=quick and _few(session),
+    )
+
+
+def _few(session: Session) -> bool:
+    return session.part.num_lanes <= QUICK_LANES and session.pool.kind != "pixels"
+
+
+def _check_going(session: Session, reset: NDArray[np.bool_] | None) -> None:
+    """A step with options is refused before it is begun, as any other."""
+    try:
+        session.part.require_going(reset)
+    except RuntimeError as error:
+        raise Refused(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
+
+
+def _frames(session: Session, options: dict[str, NDArray[Any]]) -> int:
+    """Real frames that the options hold, each as dear as a step.
+
+    Raises:
+        ValueError: too many for one call.
+    """
+    frames = options.get("observations")
+    if frames is None:
+        return 0
+    count = frames.size // max(1, session.model.frame_size)
+    if count > session.model.most_frames:
+        raise ValueError(
+            f"options: observations holds {count} frames; expected at most "
+            f"{session.model.most_frames}. Begin with the last of them."
+        )
+    return count
+
+
+def _lanes(request: Any, field: str) -> list[int] | None:
+    return list(getattr(request, field).index) if request.HasField(field) else None
+
+
+def _mask(session: Session, tensor: pb.Tensor, name: str) -> NDArray[np.bool_]:
+    mask = from_tensor(tensor, name)
+    if mask.dtype != np.bool_ or mask.shape != (session.part.num_lanes,):
+        raise ValueError(
+            f"{name} is {mask.dtype} {mask.shape}; expected bool ({session.part.num_lanes},)."
+        )
+    return mask
+
+
+def _seeds(session: Session, tensor: pb.Tensor) -> list[int | None]:
+    seeds = _whole(tensor, (session.part.num_lanes,), "seeds")
+    if (seeds < -1).any():
+        raise ValueError(f"seeds holds {seeds.min()}; expected seeds of at least 0, or -1.")
+    return [None if seed < 0 else seed for seed in seeds.tolist()]
+
+
+def _whole(tensor: pb.Tensor, shape: tuple[int, ...], name: str) -> NDArray[np.int64]:
+    array = from_tensor(tensor, name)
+    if array.dtype != np.int64 or array.shape != shape:
+        raise ValueError(f"{name} is {array.dtype} {array.shape}; expected int64 {shape}.")
+    return array

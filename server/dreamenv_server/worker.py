@@ -1,0 +1,223 @@
+"""The one task that owns the device: it steps whoever is waiting as one batch.
+
+Everything that reads or writes lanes' states runs in here, one thing at a time: turns (steps that
+can be batched), jobs (all other calls, in slices, so that a long one holds nobody up for long), and
+turns of rollouts, which give way to both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from dreamenv_client.lanes import LaneStep
+
+from dreamenv.dream.together import Turn, step_together
+from dreamenv_server.metrics import Metrics
+from dreamenv_server.pool import Pool
+
+QUICK = 0.003
+"""Seconds that the event loop may stand still for a batch; longer ones run in a thread, which costs
+a tenth of a millisecond more."""
+HOLD = 0.0001
+"""Seconds for which a batch is held back at most, where that lets others join it."""
+BACKGROUND_LANES = 256
+"""Lanes of rollouts stepped at a time, between the batches of those who step."""
+
+Done = Callable[[Any, BaseException | None], None]
+"""Takes a result, or what was raised instead."""
+Job = Generator[None, None, Any]
+"""A call in slices: each ``next`` is one; what it returns (StopIteration's value) is the result."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A turn, and whom to tell."""
+
+    turn: Turn
+    done: Done
+
+
+class Worker:
+    """See the module. For one event loop; its methods are called from there."""
+
+    def __init__(self, metrics: Metrics, threads: int) -> None:
+        """``threads``: of torch, wherever a batch runs."""
+        self._metrics = metrics
+        self._turns: dict[Pool, list[Waiting]] = {}
+        self._background: dict[Pool, deque[Waiting]] = {}
+        self._jobs: deque[tuple[Job, Done, bool]] = deque()
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(
+            1, thread_name_prefix="device", initializer=torch.set_num_threads, initargs=(threads,)
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._task = asyncio.get_running_loop().create_task(self._work(), name="device worker")
+
+    async def stop(self) -> None:
+        """Finish what is being done, and leave the rest undone."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._thread.shutdown(wait=True)
+
+    def turn(self, pool: Pool, turn: Turn, done: Done) -> None:
+        """Step some lanes in the next batch."""
+        pool.came(turn.part, time.perf_counter())
+        waiting = self._turns.get(pool)
+        if waiting is None:
+            self._turns[pool] = [Waiting(turn, done)]
+        else:
+            waiting.append(Waiting(turn, done))
+        self._awake()
+
+    def background(self, pool: Pool, turn: Turn) -> asyncio.Future[LaneStep]:
+        """Step some lanes when nobody else waits for the device, or in between."""
+        future: asyncio.Future[LaneStep] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(turn, _into(future))
+        self._background.setdefault(pool, deque()).append(waiting)
+        self._awake()
+        return future
+
+    def job(self, job: Job, done: Done, *, quick: bool = False) -> None:
+        """Do anything else with lanes, after the jobs that came before.
+
+        ``quick``: its slices take so little time that the loop may stand still for them.
+        """
+        self._jobs.append((job, done, quick))
+        self._awake()
+
+    async def run(self, function: Callable[[], Any]) -> Any:
+        """What a function returns that is run as a job of one slice."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.job(once(function), _into(future))
+        return await future
+
+    async def in_thread(self, function: Callable[[], Any]) -> Any:
+        """What a function returns that touches no lane of a pool, run beside the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    def _awake(self) -> None:
+        self._wake.set()
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            held = await self._hold()
+            self._wake.clear()
+            turns, self._turns = self._turns, {}
+            for pool, waiting in turns.items():
+                await self._batch(pool, waiting, held)
+            if self._jobs:
+                await self._slice()
+            for pool in list(self._background):
+                await self._background_batch(pool)
+            if self._jobs or self._background:
+                self._awake()
+                await asyncio.sleep(0)
+
+    async def _hold(self) -> float:
+        """Wait a moment where sessions that stepped lately are due to step again."""
+        turns = self._turns
+        if not turns or self._jobs:
+            return 0.0
+        began = time.perf_counter()
+        while time.perf_counter() - began < HOLD and any(
+            pool.any_due(time.perf_counter()) for pool in turns
+        ):
+            await asyncio.sleep(0)
+        return time.perf_counter() - began
+
+    async def _batch(self, pool: Pool, waiting: list[Waiting], held: float) -> None:
+        lanes = sum(len(one.turn.actions) for one in waiting)
+        began = time.perf_counter()
+        steps = await self._step(pool, waiting, lanes)
+        now = time.perf_counter()
+        if steps is not None:
+            for one, step in zip(waiting, steps, strict=True):
+                one.done(step, None)
+        pool.answered((one.turn.part for one in waiting), now)
+        self._metrics.batch(lanes, now - began, held)
+
+    async def _background_batch(self, pool: Pool) -> None:
+        queue = self._background[pool]
+        waiting = [queue.popleft()]
+        lanes = len(waiting[0].turn.actions)
+        while queue and lanes + len(queue[0].turn.actions) <= BACKGROUND_LANES:
+            waiting.append(queue.popleft())
+            lanes += len(waiting[-1].turn.actions)
+        if not queue:
+            del self._background[pool]
+        steps = await self._step(pool, waiting, lanes)
+        if steps is not None:
+            for one, step in zip(waiting, steps, strict=True):
+                one.done(step, None)
+            self._metrics.rollout(lanes)
+
+    async def _step(self, pool: Pool, waiting: list[Waiting], lanes: int) -> list[LaneStep] | None:
+        """What each of them gets; None if that failed, of which they were told."""
+        turns = [one.turn for one in waiting]
+        began = time.perf_counter()
+        try:
+            if pool.seconds(lanes) < QUICK:
+                steps = step_together(turns)
+            else:
+                steps = await self.in_thread(lambda: step_together(turns))
+        except (
+            Exception
+        ) as error:  # told to each of them: a fault of ours ends sessions, not the worker
+            for one in waiting:
+                one.done(None, error)
+            return None
+        pool.took(lanes, time.perf_counter() - began)
+        return steps
+
+    async def _slice(self) -> None:
+        """One slice of the oldest job."""
+        job, done, quick = self._jobs[0]
+        try:
+            finished, result = _next(job) if quick else await self.in_thread(lambda: _next(job))
+        except Exception as error:  # the caller's to tell
+            self._jobs.popleft()
+            done(None, error)
+            return
+        if finished:
+            self._jobs.popleft()
+            done(result, None)
+
+
+def once(function: Callable[[], Any]) -> Job:
+    """A job of one slice."""
+    yield from ()
+    return function()
+
+
+def _next(job: Job) -> tuple[bool, Any]:
+    try:
+        next(job)
+    except StopIteration as end:
+        return True, end.value
+    return False, None
+
+
+def _into(future: asyncio.Future[Any]) -> Done:
+    """Hands a result to a future, unless nobody waits for it any more."""
+
+    def done(result: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    return done
