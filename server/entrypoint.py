@@ -23,8 +23,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-STATE = Path("/var/lib/dreamenv")
-RUN = Path("/run/dreamenv")
+STATE = Path(os.environ.get("DREAMENV_STATE", "/var/lib/dreamenv"))
+"""What outlives the container: its volume."""
+RUN = Path(os.environ.get("DREAMENV_RUN", "/run/dreamenv"))
+"""What does not."""
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 825
 KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
@@ -178,7 +180,7 @@ def serve_arguments(
     default("--address", "0.0.0.0:50051")
     default("--key-file", state / "snapshot.key")
     default("--health-address", f"unix:{run / 'health.sock'}")
-    default("--metrics-address", "0.0.0.0:9090")
+    default("--metrics-address", "0.0.0.0:9464")
     return [*arguments, *given], lines
 
 
