@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -140,23 +141,24 @@ def to_knobs(knobs: Mapping[str, Any]) -> pb.Knobs:
     """
     message = pb.Knobs()
     for name, value in knobs.items():
+        if name not in ("temperature", *KNOB_FIELDS):
+            raise ValueError(
+                f"unknown knob {name!r}; expected one of {['temperature', *KNOB_FIELDS]}."
+            )
         if value is None:
             continue
         try:
-            if name == "temperature":
-                if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
-                    low, high = value
-                    message.drawn_temperature.low = float(low)
-                    message.drawn_temperature.high = float(high)
-                else:
-                    message.fixed_temperature = value
-            elif name in KNOB_FIELDS:
-                setattr(message, name, int(value) if name == "horizon" else value)
+            if name == "horizon":
+                message.horizon = operator.index(value)
+            elif name != "temperature":
+                setattr(message, name, value)
+            elif isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+                low, high = value
+                message.drawn_temperature.low = float(low)
+                message.drawn_temperature.high = float(high)
             else:
-                raise ValueError(
-                    f"unknown knob {name!r}; expected one of {['temperature', *KNOB_FIELDS]}."
-                )
-        except (TypeError, OverflowError) as error:
+                message.fixed_temperature = value
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{name} is {value!r}: {error}") from error
     return message
 
