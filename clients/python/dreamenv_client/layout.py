@@ -157,13 +157,12 @@ class LaneStepLayout:
 
     def decode(self, message: bytes) -> tuple[int, LaneStep] | None:
         """``seq`` and what lanes show, in memory of its own; None for any other message."""
-        if len(message) != self._layout.size:
-            return None
-        decoded = self._layout.decode(bytearray(message))
+        decoded = self._layout.decode(message)
         if decoded is None:
             return None
         seq, arrays = decoded
-        observation, reward, terminated, truncated, *info = arrays
+        # Copied one by one: where they lie in the message they are not aligned.
+        observation, reward, terminated, truncated, *info = (array.copy() for array in arrays)
         named = dict(zip(self._names, info, strict=True))
         return seq, LaneStep(observation, reward, terminated, truncated, named)
 
