@@ -1,39 +1,33 @@
-"""Who calls: tokens, or the certificates of mutual TLS."""
+"""Who calls: the owner of a token, or of a certificate of mutual TLS."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import contextvars
-import hashlib
-import hmac
-import logging
-import os
-import re
-import secrets
-import stat
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+import inspect
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 import grpc.aio
 
-from dreamenv.errors import DreamenvError
 from dreamenv_server.logs import say
+from dreamenv_server.tokens import Tokens
 
 ANONYMOUS = "anonymous"
-LEAST_CHARACTERS = 16
-MOST_BYTES = 1 << 20
 OPEN_TO_ALL = "/grpc.health.v1.Health/"
-LINE = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}):(?P<token>[\x21-\x7e]+)")
+LOOK_SECONDS = 2.0
+"""How long a stream may outlive its token."""
 
 _caller: contextvars.ContextVar[str | None] = contextvars.ContextVar("caller", default=None)
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = Any  # grpc.RpcMethodHandler, whose fields its types leave out
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
 
-class TokenError(DreamenvError, ValueError):
-    """A token file cannot be used. The message holds no token."""
-
-
-def client_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+def client_of(context: Context) -> str:
     """The name of the client whose call this is.
 
     That of its token; without tokens, its certificate's common name (or first alternative name);
@@ -45,105 +39,14 @@ def client_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
     identity = context.auth_context()
     for key in ("x509_common_name", "x509_subject_alternative_name"):
         for name in identity.get(key, ()):
-            return str(name.decode(errors="replace"))[:256]
+            if name:  # a certificate without a common name has an empty one
+                return str(name.decode(errors="replace"))[:256]
     return ANONYMOUS
 
 
-class Tokens:
-    """The tokens of a file: lines of ``client-name:token``.
-
-    Blank lines and lines that begin with ``#`` are comments. The file is read again when it has
-    changed, so that a token can be added or revoked while the server runs; a change that cannot be
-    read is logged, and the tokens stay as they were.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        """Read the file.
-
-        Raises:
-            TokenError: anyone may read or write it, or a line is wrong, or there is none.
-            OSError: it cannot be read.
-        """
-        self._path = Path(path)
-        # Tokens are compared as keyed hashes: how long that takes tells nothing of any token.
-        self._key = secrets.token_bytes(32)
-        self._version = _version(self._path)
-        self._names = self._read()
-
-    def client(self, token: str) -> str | None:
-        """Whose token it is, or None."""
-        self._reload()
-        return self._names.get(self._hash(token))
-
-    def _hash(self, token: str) -> bytes:
-        # Metadata may hold any ASCII; surrogates never match.
-        return hmac.digest(self._key, token.encode(errors="replace"), hashlib.sha256)
-
-    def _reload(self) -> None:
-        try:
-            version = _version(self._path)
-            if version == self._version:
-                return
-            self._version = version
-            self._names = self._read()
-        except (OSError, TokenError) as error:
-            say("tokens_not_reloaded", level=logging.ERROR, error=str(error))
-        else:
-            say("tokens_reloaded", clients=len(self._names))
-
-    def _read(self) -> dict[bytes, str]:
-        path = self._path
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read(MOST_BYTES + 1)
-        if mode & 0o006:
-            raise TokenError(
-                f"{path}: expected a file that not everyone may read, found mode {mode:04o}. "
-                f"Run `chmod 600 {path}`."
-            )
-        if len(text) > MOST_BYTES:
-            raise TokenError(f"{path}: expected at most {MOST_BYTES:,} bytes, found more.")
-        names: dict[bytes, str] = {}
-        for number, raw in enumerate(text.decode(errors="replace").splitlines(), start=1):
-            line = raw.strip()
-            if not line or line.startswith("#"):
-                continue
-            match = LINE.fullmatch(line)
-            where = f"{path}, line {number}"
-            if match is None:
-                raise TokenError(
-                    f"{where}: expected client-name:token, a name of letters, digits and ._@- and "
-                    "a token of printable ASCII. (The line is not shown: it may hold a token.)"
-                )
-            name, token = match["name"], match["token"]
-            if len(token) < LEAST_CHARACTERS:
-                raise TokenError(
-                    f"{where}: expected a token of at least {LEAST_CHARACTERS} characters, "
-                    f"found {len(token)}. `openssl rand -hex 32` makes a good one."
-                )
-            hashed = self._hash(token)
-            if name in names.values() or hashed in names:
-                raise TokenError(
-                    f"{where}: expected one token a client, each its own; its name or its token is "
-                    "in an earlier line. Remove one of the two."
-                )
-            names[hashed] = name
-        if not names:
-            raise TokenError(f"{path}: expected at least one line client-name:token, found none.")
-        return names
-
-
-def _version(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-Handler = Any  # grpc.RpcMethodHandler: grpc ships no types
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
-
-
 class TokenInterceptor(grpc.aio.ServerInterceptor):
-    """Refuses every call without a good ``authorization: Bearer TOKEN``, health checks apart.
+    """Refuses every call without a good ``authorization: Bearer TOKEN``, health checks apart, and
+    ends streams whose token is revoked.
 
     It looks at a call as it begins, and at none of its messages.
     """
@@ -152,37 +55,103 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         """``refused`` is called for each call that is turned away."""
         self._tokens = tokens
         self._refused = refused
+        self._streams: defaultdict[bytes, set[asyncio.Task[Any]]] = defaultdict(set)
+        """Those that run, by the hash of their token."""
+        self._revoked: set[asyncio.Task[Any]] = set()
+        self._looking: asyncio.Task[None] | None = None
         message = "expected metadata `authorization: Bearer TOKEN` with a token of this server"
         self._missing = _refusals(f"{message}, found none")
         self._wrong = _refusals(f"{message}, found another")
+
+    def start(self, every: float = LOOK_SECONDS) -> None:
+        """Look for revoked tokens from now on, every so many seconds."""
+        self._looking = asyncio.ensure_future(self._look(every))
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait((self._looking,))
+            self._looking = None
+
+    def end_revoked(self) -> None:
+        """End the streams whose tokens are no longer in the file."""
+        for hashed in [each for each in self._streams if self._tokens.owner(each) is None]:
+            streams = self._streams[hashed]
+            say("token_revoked", streams=len(streams))
+            self._revoked |= streams
+            for stream in streams:
+                stream.cancel()
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler:
         if handler_call_details.method.startswith(OPEN_TO_ALL):
             return await continuation(handler_call_details)
-        token = None
+        hashed = None
         for key, value in handler_call_details.invocation_metadata:
             if key == "authorization" and isinstance(value, str):
-                scheme, _, given = value.partition(" ")
-                token = given.strip() if scheme.lower() == "bearer" else None
-        client = None if token is None else self._tokens.client(token)
+                scheme, _, token = value.partition(" ")
+                hashed = self._tokens.hash(token.strip()) if scheme.lower() == "bearer" else None
+        client = None if hashed is None else self._tokens.owner(hashed)
         handler = await continuation(handler_call_details)
-        if client is not None:
-            # A call runs in a context of its own, from here to its handler.
-            _caller.set(client)
-            return handler
-        self._refused()
-        if handler is None:
-            return None  # no such method: the same answer for everyone
-        refusals = self._missing if token is None else self._wrong
-        return refusals[bool(handler.request_streaming), bool(handler.response_streaming)]
+        if client is None or hashed is None:
+            self._refused()
+            if handler is None:
+                return None  # no such method: the same answer for everyone
+            refusals = self._wrong if hashed is not None else self._missing
+            return refusals[bool(handler.request_streaming), bool(handler.response_streaming)]
+        # A call runs in a context of its own, from here to its handler.
+        _caller.set(client)
+        if handler is not None:
+            for shape in ("unary_stream", "stream_unary", "stream_stream"):
+                behaviour = getattr(handler, shape)
+                if behaviour is not None:
+                    return handler._replace(**{shape: self._watched(behaviour, hashed)})
+        return handler
+
+    async def _look(self, every: float) -> None:
+        while True:
+            await asyncio.sleep(every)
+            self.end_revoked()
+
+    def _watched(self, behaviour: Callable[..., Any], hashed: bytes) -> Callable[..., Any]:
+        """A stream's behaviour that ends when its token is revoked."""
+
+        async def coroutine(request: Any, context: Context) -> Any:
+            async with self._watch(hashed, context):
+                return await behaviour(request, context)
+
+        async def generator(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with self._watch(hashed, context):
+                async for reply in behaviour(request, context):
+                    yield reply
+
+        return generator if inspect.isasyncgenfunction(behaviour) else coroutine
+
+    @contextlib.asynccontextmanager
+    async def _watch(self, hashed: bytes, context: Context) -> AsyncIterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams[hashed].add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if task not in self._revoked:
+                raise
+            task.uncancel()
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token was revoked")
+        finally:
+            self._revoked.discard(task)
+            self._streams[hashed].discard(task)
+            if not self._streams[hashed]:
+                del self._streams[hashed]
 
 
 def _refusals(message: str) -> dict[tuple[bool, bool], Handler]:
     """A handler for each shape of call, that refuses it."""
 
-    async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    async def refuse(_: Any, context: Context) -> None:
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, message)
 
     return {

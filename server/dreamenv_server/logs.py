@@ -36,7 +36,7 @@ def say(
     if client is not None:
         found["client"] = client
     if session is not None:
-        found["session"] = session[:SESSION_CHARACTERS]
+        found["session"] = session
     LOGGER.log(level, event, extra=found | fields)
 
 
@@ -80,6 +80,8 @@ def _facts(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str,
         facts |= {key: value for key, value in vars(record).items() if key not in _USUAL}
     else:
         facts |= {"event": "library", "logger": record.name, "message": record.getMessage()}
+    if "session" in facts:
+        facts["session"] = str(facts["session"])[:SESSION_CHARACTERS]
     facts = {key: _short(value, LONGEST) for key, value in facts.items()}
     if record.exc_info:
         facts["exception"] = _short(

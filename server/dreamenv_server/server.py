@@ -14,7 +14,7 @@ from dreamenv_client.v1 import dream_pb2
 from grpc_reflection.v1alpha import reflection
 
 from dreamenv_server.address import Address
-from dreamenv_server.auth import TokenInterceptor, Tokens, client_of
+from dreamenv_server.auth import TokenInterceptor, client_of
 from dreamenv_server.health import Health, HealthDoor
 from dreamenv_server.logs import say
 from dreamenv_server.metrics import Metrics
@@ -23,6 +23,7 @@ from dreamenv_server.quotas import QuotaConfig, Quotas
 from dreamenv_server.served_names import served_names
 from dreamenv_server.snapshot_key import load_key
 from dreamenv_server.tls import ServerTLS, TLSFiles
+from dreamenv_server.tokens import Tokens
 
 if TYPE_CHECKING:
     from dreamenv_server.service import DreamService
@@ -149,6 +150,7 @@ class DreamServer:
         self._health = Health(SERVICE)
         self._server: grpc.aio.Server | None = None
         self._service: DreamService | None = None
+        self._interceptor: TokenInterceptor | None = None
         self._health_door: HealthDoor | None = None
         self._metrics_door: MetricsDoor | None = None
 
@@ -177,8 +179,10 @@ class DreamServer:
         tls = _tls(config)
         interceptors: Sequence[Any] = ()
         if config.token_file is not None:
-            tokens = Tokens(config.token_file)
-            interceptors = (TokenInterceptor(tokens, self.metrics.unauthenticated),)
+            self._interceptor = TokenInterceptor(
+                Tokens(config.token_file), self.metrics.unauthenticated
+            )
+            interceptors = (self._interceptor,)
         server = grpc.aio.server(interceptors=interceptors, options=config.options())
         self._server = server
         await self._health.say(serving=False)
@@ -206,6 +210,8 @@ class DreamServer:
         self._service = service = _service(config, folders, key, self.metrics)
         await service.start()
         service.add_to(server)
+        if self._interceptor is not None:
+            self._interceptor.start()
         await server.start()
         await self._health.say(serving=True)
         self.models = tuple(folders)
@@ -233,13 +239,16 @@ class DreamServer:
         """End at once, and free everything. Without :meth:`drain`, calls are cut off."""
         if self._server is not None:
             await self._server.stop(None)
+        if self._interceptor is not None:
+            await self._interceptor.stop()
         if self._service is not None:
             await self._service.stop()
         if self._health_door is not None:
             await self._health_door.close()
         if self._metrics_door is not None:
             self._metrics_door.close()
-        self._server = self._service = self._health_door = self._metrics_door = None
+        self._server = self._service = self._interceptor = None
+        self._health_door = self._metrics_door = None
         say("stopped")
 
 

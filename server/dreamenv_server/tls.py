@@ -79,7 +79,7 @@ class TLSFiles:
 
     def versions(self) -> list[tuple[int, int]]:
         """What changes when a file does."""
-        return [(found.st_mtime_ns, found.st_ino) for found in (f.stat() for f, _ in self._named())]
+        return [(found.st_ctime_ns, found.st_ino) for found in (f.stat() for f, _ in self._named())]
 
 
 class ServerTLS:
