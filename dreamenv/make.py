@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, Unpack
 
-from dreamenv_client import DreamEnv, DreamVectorEnv, Lanes, LaneSource
+from dreamenv_client import DreamEnv, DreamVectorEnv, Lanes, LaneSource, RemoteDreamVectorEnv
+from dreamenv_client.remote_source import SERVER_KNOBS, ServerKnobs
 from gymnasium.vector import AutoresetMode
 
 from dreamenv.dream.knobs import KNOBS, check_compile, check_knobs, check_starts
 from dreamenv.errors import PackageError
 from dreamenv.packages import load_config, load_package
+from dreamenv.served import served_source
 from dreamenv.sources import resolve, shipped
 
 
-class DreamKnobs(TypedDict, total=False):
+class DreamKnobs(ServerKnobs, total=False):
     """Keyword arguments of a dream, all JSON values. None is as if left out, but for ``pad_rows``;
     what is left out is the package's, unless said otherwise."""
 
@@ -39,6 +42,9 @@ class DreamKnobs(TypedDict, total=False):
     pad_rows: Literal["auto"] | int | None
     """Rows that a batch is padded to, so that a lane dreams the same alone as among others:
     ``"auto"`` if left out, None for none."""
+    server: str | None
+    """``"host:port"`` of a dream server (``dreamenv serve``), which then runs the model, and
+    decides on ``device``, ``compile`` and ``pad_rows``."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def dream_source(
     """Spaces of a package's dream, and how to open its lanes.
 
     Args:
-        model: a shipped id, a folder, or a hub id.
+        model: a shipped id, a folder, or a hub id; with ``server``, the name of a model there.
         max_episode_steps: the most decisions an episode may have, whatever the horizon; None, or
             -1 as ``gym.make`` has it, for no limit but that.
         knobs: see :class:`DreamKnobs`.
@@ -73,6 +79,7 @@ def dream_source(
         PackageError: no such package, or its config is not one of ours.
         ValueError: a bad knob.
         TypeError: an unknown keyword.
+        RemoteError: the server cannot be asked for the spaces of a model that is not shipped.
     """
     if model is None:
         raise PackageError.at(
@@ -83,15 +90,13 @@ def dream_source(
             found="nothing",
             fix='Name one: gym.make("Dream-v0", model="path/to/package").',
         )
-    unknown = sorted(set(knobs) - set(DreamKnobs.__annotations__))
-    if unknown:
-        known = ", ".join(DreamKnobs.__annotations__)
-        raise TypeError(f"unknown keywords {unknown}; a dream takes {known}")
+    server = knobs.pop("server", None)
+    if server is not None:
+        far = {name: value for name, value in knobs.items() if value is not None}
+        return served_source(model, server, far, max_episode_steps)
+    given = _without_server(knobs)
     path = resolve(model).resolve()
     config = load_config(path)
-    given: dict[str, Any] = {
-        name: value for name, value in knobs.items() if value is not None or name == "pad_rows"
-    }
     space = config.observation_space(given.get("obs", "features"))
     _check_knobs(**{name: value for name, value in given.items() if name in KNOBS})
     check_starts(given.get("starts", config.defaults.starts))
@@ -108,6 +113,26 @@ def dream_source(
     )
 
 
+def _without_server(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of a dream in this process.
+
+    Raises:
+        TypeError: an unknown one.
+        ValueError: one that belongs to ``server=``.
+    """
+    far = [name for name in SERVER_KNOBS if knobs.get(name) is not None]
+    if far:
+        raise ValueError(f"{far[0]} belongs to server=, which was not given; expected both.")
+    near = [name for name in DreamKnobs.__annotations__ if name not in SERVER_KNOBS]
+    if unknown := sorted(set(knobs) - {*near, *SERVER_KNOBS}):
+        raise TypeError(f"unknown keywords {unknown}; a dream takes {', '.join(near)}")
+    return {
+        name: value
+        for name, value in knobs.items()
+        if name not in SERVER_KNOBS and (value is not None or name == "pad_rows")
+    }
+
+
 def make_env(
     model: str | Path | None = None,
     render_mode: str | None = None,
@@ -116,8 +141,9 @@ def make_env(
     """One dream as a Gymnasium env: what ``gym.make("Dream-v0", model=…)`` calls.
 
     Args:
-        model: a shipped id, a folder, or a hub id. As a string: ``env.spec.to_json()``, which
-            keeps what ``gym.make`` was given, takes no ``Path``.
+        model: a shipped id, a folder, or a hub id; with ``server``, the name of a model there. As
+            a string: ``env.spec.to_json()``, which keeps what ``gym.make`` was given, takes no
+            ``Path``.
         render_mode: ``"rgb_array"`` or None.
         knobs: see :class:`DreamKnobs`.
 
@@ -125,6 +151,7 @@ def make_env(
         PackageError: no such package, or its config is not one of ours.
         ValueError: a bad knob.
         TypeError: an unknown keyword.
+        RemoteError: see :func:`dream_source`.
     """
     return DreamEnv(dream_source(model, **knobs), render_mode)
 
@@ -145,8 +172,9 @@ def make_vector_env(
     """A batch of dreams: what ``gym.make_vec("Dream-v0", num_envs=…, model=…)`` calls.
 
     Args:
-        model: a shipped id, a folder, or a hub id. As a string: ``envs.spec.to_json()``, which
-            keeps what ``gym.make_vec`` was given, takes no ``Path``.
+        model: a shipped id, a folder, or a hub id; with ``server``, the name of a model there. As
+            a string: ``envs.spec.to_json()``, which keeps what ``gym.make_vec`` was given, takes no
+            ``Path``.
         num_envs: how many lanes.
         autoreset_mode: an ``AutoresetMode`` or, for ``envs.spec.to_json()`` too, its value:
             ``"NextStep"``, ``"SameStep"`` or ``"Disabled"``.
@@ -159,8 +187,13 @@ def make_vector_env(
         PackageError: no such package, or its config is not one of ours.
         ValueError: a bad knob, fewer than one lane, or an unknown mode.
         TypeError: an unknown keyword.
+        RemoteError: see :func:`dream_source`.
     """
     source = dream_source(model, max_episode_steps=max_episode_steps, **knobs)
+    if knobs.get("server") is not None:
+        return RemoteDreamVectorEnv.of(
+            source, num_envs, autoreset_mode=autoreset_mode, render_mode=render_mode
+        )
     return DreamVectorEnv(source, num_envs, autoreset_mode=autoreset_mode, render_mode=render_mode)
 
 

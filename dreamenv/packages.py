@@ -14,7 +14,6 @@ against its own config before it is used, and nothing in it is ever run or unpic
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from pydantic_core import PydanticSerializationError
 
 from dreamenv.config import PackageConfig
 from dreamenv.errors import PackageError
+from dreamenv.identity import identity
 from dreamenv.package_files import MAX_BYTES, open_files, replace_folder
 from dreamenv.sources import resolve
 
@@ -50,15 +50,12 @@ class Package:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256, in hex, of config, weights and starts: equal for equal dreams, wherever they
-        are stored and whatever is told of how they were made or how to learn in them."""
-        config = self.config.model_dump_json(exclude={"provenance", "learn"})
-        digest = hashlib.sha256(config.encode())
-        for kind, tensors in (("weights", self.weights), ("starts", self.starts)):
-            for name, tensor in sorted(tensors.items()):
-                digest.update(f"\n{kind} {name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        """See :func:`dreamenv.identity.identity`."""
+        weights, starts = (
+            {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+            for tensors in (self.weights, self.starts)
+        )
+        return identity(self.config, weights, starts)
 
     def world_model(self, device: str = "cpu") -> WorldModel:
         """The family's model with a copy of these weights, in evaluation mode, on ``device``."""
@@ -86,7 +83,7 @@ def load_config(source: str | Path) -> PackageConfig:
     """
     path = resolve(source)
     with open_files(path, ["config.json"]) as files:
-        return _read_config(files["config.json"], path)
+        return read_config(files["config.json"], path)
 
 
 def load_package(source: str | Path) -> Package:
@@ -164,7 +161,7 @@ def _load(folder: Path, named: Path | None = None) -> Package:
 
     path = named or folder
     with open_files(folder, list(MAX_BYTES)) as files:
-        config = _read_config(files["config.json"], path)
+        config = read_config(files["config.json"], path)
         wanted = _wanted_weights(config, path)
         weights = read_tensors(
             files["model.safetensors"], path / "model.safetensors", lambda _: wanted
@@ -186,7 +183,12 @@ def _load(folder: Path, named: Path | None = None) -> Package:
     return Package(config, {name: w.float() for name, w in weights.items()}, starts, path)
 
 
-def _read_config(handle: BinaryIO, path: Path) -> PackageConfig:
+def read_config(handle: BinaryIO, path: Path) -> PackageConfig:
+    """A config, which may be a stranger's; errors speak of a package at ``path``.
+
+    Raises:
+        PackageError: it is not one of ours.
+    """
     try:
         return PackageConfig.model_validate_json(handle.read(MAX_BYTES["config.json"]))
     except ValidationError as error:

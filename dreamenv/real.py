@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from typing import TYPE_CHECKING, Any, SupportsFloat, Unpack
 
 import gymnasium as gym
 import numpy as np
+from dreamenv_client.remote_source import SERVER_KNOBS, ServerKnobs
 from numpy.typing import NDArray
 
 from dreamenv.config import PackageConfig
 from dreamenv.errors import DataError, PolicyError
 from dreamenv.packages import Package, load_config, load_package
 from dreamenv.preprocess import build_env
+from dreamenv.served import served_config
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dreamenv.models.world_model import ObservationKind, State
+    from dreamenv.served_filter import ServedFilter
 
 
 def make_real(
@@ -27,7 +30,9 @@ def make_real(
     render_mode: str | None = None,
     raw: bool = False,
     sample: bool = False,
-    device: str = "cpu",
+    device: str | None = None,
+    server: str | None = None,
+    **far: Unpack[ServerKnobs],
 ) -> gym.Env[Any, Any]:
     """The real env that a dream was made from, with that dream's observation and action spaces.
 
@@ -36,21 +41,35 @@ def make_real(
     torch before the first reset, and until then the env can be pickled.
 
     Args:
-        dream: a package: folder, shipped id or hub id.
+        dream: a package: folder, shipped id or hub id; with ``server``, the name of a model there.
         obs: ``"features"``, ``"latent"``, or ``"pixels"``: the frame as the model reconstructs it.
         render_mode: ``"rgb_array"`` renders the real env's own picture (CarRacing: uint8
             ``[400, 600, 3]``), larger than the frame that the model sees; None renders nothing.
         raw: with ``obs="pixels"``, show the real frame instead of its reconstruction.
         sample: from the second frame on, draw latents from the posterior instead of taking its
             mean; repeatable under the seed given to ``reset``.
-        device: where the model runs.
+        device: where the model runs; ``"cpu"`` if left out.
+        server: ``"host:port"`` of a dream server that folds the frames in, so that no torch is
+            needed here; the real env itself is here.
+        far: what goes with ``server``; see :class:`dreamenv_client.remote_source.ServerKnobs`.
 
     Raises:
         PackageError: no such package, or not a whole one.
-        ValueError: an unknown ``obs``, or ``raw`` without ``"pixels"``.
+        ValueError: an unknown ``obs``, ``raw`` without ``"pixels"``, or ``server`` with what it
+            does not do or decides itself.
         DataError: the real env does not show what the package's model was made for.
+        RemoteError: the server cannot be asked about a model that is not shipped.
     """
-    return RealEnv(dream, obs=obs, render_mode=render_mode, raw=raw, sample=sample, device=device)
+    return RealEnv(
+        dream,
+        obs=obs,
+        render_mode=render_mode,
+        raw=raw,
+        sample=sample,
+        device=device,
+        server=server,
+        **far,
+    )
 
 
 class RealEnv(gym.Env[NDArray[Any], Any]):
@@ -64,9 +83,13 @@ class RealEnv(gym.Env[NDArray[Any], Any]):
         render_mode: str | None = None,
         raw: bool = False,
         sample: bool = False,
-        device: str = "cpu",
+        device: str | None = None,
+        server: str | None = None,
+        **far: Unpack[ServerKnobs],
     ) -> None:
-        config = load_config(dream)
+        given = {name: value for name, value in far.items() if value is not None}
+        _check_far(server, given, sample, device)
+        config = load_config(dream) if server is None else served_config(dream, server, given)
         if raw and obs != "pixels":
             raise ValueError(f'raw: expected obs="pixels" with it, got obs={obs!r}')
         if render_mode not in (None, "rgb_array"):
@@ -76,9 +99,10 @@ class RealEnv(gym.Env[NDArray[Any], Any]):
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": config.real.steps_per_second}
         self.render_mode = render_mode
         self._dream, self._kind, self._config = dream, obs, config
-        self._raw, self._sample, self._device = raw, sample, device
+        self._raw, self._sample, self._device = raw, sample, device or "cpu"
+        self._server, self._far = server, given
         self._env: gym.Env[Any, Any] | None = None
-        self._filter: RealFilter | None = None
+        self._filter: RealFilter | ServedFilter | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -91,9 +115,7 @@ class RealEnv(gym.Env[NDArray[Any], Any]):
         if self._raw:
             return frame, info
         if self._filter is None:
-            self._filter = RealFilter(
-                load_package(self._dream), self._kind, sample=self._sample, device=self._device
-            )
+            self._filter = self._new_filter()
         return self._filter.begin(frame, self.np_random), info
 
     def step(self, action: Any) -> tuple[NDArray[Any], SupportsFloat, bool, bool, dict[str, Any]]:
@@ -117,7 +139,17 @@ class RealEnv(gym.Env[NDArray[Any], Any]):
         """Close the real env and let go of the model; reset() would make them anew."""
         if self._env is not None:
             self._env.close()
+        if self._filter is not None:
+            self._filter.close()
         self._env = self._filter = None
+
+    def _new_filter(self) -> RealFilter | ServedFilter:
+        if self._server is not None:
+            from dreamenv.served_filter import ServedFilter
+
+            return ServedFilter(str(self._dream), self._server, self._kind, self._far)
+        package = load_package(self._dream)
+        return RealFilter(package, self._kind, sample=self._sample, device=self._device)
 
     def _build(self) -> gym.Env[Any, Any]:
         env = build_env(self._config.real, self.render_mode)
@@ -170,6 +202,9 @@ class RealFilter:
             )
             return self._observe()
 
+    def close(self) -> None:
+        """Nothing to free but memory."""
+
     def _batch(self, array: NDArray[Any]) -> Tensor:
         import torch
 
@@ -194,6 +229,18 @@ class RealFilter:
             return seen.copy()
         bounded: NDArray[Any] = np.clip(seen, -self._bound, self._bound)
         return bounded
+
+
+def _check_far(server: str | None, far: dict[str, Any], sample: bool, device: str | None) -> None:
+    """Refuse what does not go with a server, or only with one."""
+    if unknown := sorted(set(far) - set(SERVER_KNOBS)):
+        raise TypeError(f"unknown keywords {unknown}; expected some of {', '.join(SERVER_KNOBS)}")
+    if server is None and far:
+        raise ValueError(f"{next(iter(far))} belongs to server=, which was not given")
+    if server is not None and sample:
+        raise ValueError("sample: expected False with server=, which filters by the mean")
+    if server is not None and device is not None:
+        raise ValueError(f"device: expected none with server=, which decides it; got {device!r}")
 
 
 def observation_kind(config: PackageConfig, space: gym.Space[Any], policy: str) -> ObservationKind:

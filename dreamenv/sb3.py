@@ -19,7 +19,7 @@ class DreamVecEnv(face.DreamVecEnv):
     See :class:`dreamenv_client.sb3.DreamVecEnv`.
 
     Args:
-        model: a shipped id, a folder, or a hub id.
+        model: a shipped id, a folder, or a hub id; with ``server``, the name of a model there.
         num_envs: how many lanes.
         render_mode: ``"rgb_array"`` or None.
         knobs: see :class:`dreamenv.make.DreamKnobs`.
@@ -27,6 +27,7 @@ class DreamVecEnv(face.DreamVecEnv):
     Raises:
         PackageError: no such package, or its config is not one of ours.
         ValueError: a bad knob.
+        RemoteError: see :func:`dreamenv.make.dream_source`.
     """
 
     def __init__(

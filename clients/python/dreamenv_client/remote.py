@@ -27,8 +27,8 @@ class RemoteDreamEnv(DreamEnv):
     It connects at the first reset, in the process that resets.
 
     Args:
-        server: ``"host:port"``.
         dream: a name under which the server has a model.
+        server: ``"host:port"``.
         render_mode: ``"rgb_array"`` or None.
         token: see :func:`remote_source`, as is what is raised.
         knobs: see :class:`RemoteKnobs`.
@@ -36,9 +36,9 @@ class RemoteDreamEnv(DreamEnv):
 
     def __init__(
         self,
-        server: str,
         dream: str,
         *,
+        server: str,
         render_mode: str | None = None,
         token: str | None = None,
         **knobs: Unpack[RemoteKnobs],
@@ -51,9 +51,9 @@ class RemoteDreamVectorEnv(DreamVectorEnv):
     :class:`~dreamenv_client.vector_env.DreamVectorEnv`.
 
     Args:
-        server: ``"host:port"``.
         dream: a name under which the server has a model.
         num_envs: how many lanes.
+        server: ``"host:port"``.
         autoreset_mode: when a lane whose episode ended begins the next one.
         render_mode: ``"rgb_array"`` or None.
         token: see :func:`remote_source`, as is what is raised.
@@ -63,10 +63,10 @@ class RemoteDreamVectorEnv(DreamVectorEnv):
 
     def __init__(
         self,
-        server: str,
         dream: str,
         num_envs: int = 1,
         *,
+        server: str,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         token: str | None = None,
@@ -102,9 +102,10 @@ class RemoteDreamVectorEnv(DreamVectorEnv):
 
 
 def make_env(
-    server: str,
     dream: str,
     render_mode: str | None = None,
+    *,
+    server: str,
     **knobs: Unpack[RemoteKnobs],
 ) -> RemoteDreamEnv:
     """What ``gym.make("dreamenv_client:RemoteDream-v0", server=…, dream=…)`` calls.
@@ -112,7 +113,7 @@ def make_env(
     See :class:`RemoteDreamEnv`; there is no ``token``, since specs are written to files.
     """
     refuse_others({name: value for name, value in knobs.items() if value is not None})
-    return RemoteDreamEnv(server, dream, render_mode=render_mode, **knobs)
+    return RemoteDreamEnv(dream, server=server, render_mode=render_mode, **knobs)
 
 
 # Read by gym.make, which then wraps an env for render_mode="human" or "rgb_array_list".
@@ -120,12 +121,12 @@ make_env.metadata = DreamEnv.metadata  # type: ignore[attr-defined]
 
 
 def make_vector_env(
-    server: str, dream: str, num_envs: int = 1, **keywords: Any
+    dream: str, num_envs: int = 1, *, server: str, **keywords: Any
 ) -> RemoteDreamVectorEnv:
     """What ``gym.make_vec("dreamenv_client:RemoteDream-v0", num_envs=…, server=…, dream=…)``
     calls. See :class:`RemoteDreamVectorEnv`; there is no ``token``."""
     refuse_others({name: True for name in keywords if name == "token"})
-    return RemoteDreamVectorEnv(server, dream, num_envs, **keywords)
+    return RemoteDreamVectorEnv(dream, num_envs, server=server, **keywords)
 
 
 def register_remote() -> None:

@@ -13,9 +13,9 @@ class RemoteDreamVecEnv(DreamVecEnv):
     :class:`~dreamenv_client.sb3.DreamVecEnv`.
 
     Args:
-        server: ``"host:port"``.
         dream: a name under which the server has a model.
         num_envs: how many lanes.
+        server: ``"host:port"``.
         render_mode: ``"rgb_array"`` or None.
         token: see :func:`~dreamenv_client.remote_source.remote_source`, as is what is raised.
         knobs: see :class:`~dreamenv_client.remote_source.RemoteKnobs`.
@@ -23,10 +23,10 @@ class RemoteDreamVecEnv(DreamVecEnv):
 
     def __init__(
         self,
-        server: str,
         dream: str,
         num_envs: int = 64,
         *,
+        server: str,
         render_mode: str | None = None,
         token: str | None = None,
         **knobs: Unpack[RemoteKnobs],

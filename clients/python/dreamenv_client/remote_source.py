@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -70,8 +70,8 @@ class RemoteOpening:
     starts: str | None = None
     reconnect_seconds: float | None = None
     snapshot_every: int | None = None
-    identity: str | None = None
-    """The model's, if the server must have that one."""
+    identity: Callable[[], str] | None = None
+    """Tells the model's, if the server must have that one."""
 
     def __call__(self, num_lanes: int) -> RemoteLanes:
         from dreamenv_client.connection import RECONNECT_SECONDS, Connection
@@ -96,10 +96,11 @@ class RemoteOpening:
         )
         try:
             found = connection.info.model.identity
-            if self.identity not in (None, found):
+            expected = found if self.identity is None else self.identity()
+            if found != expected:
                 raise ModelChanged(
                     f"{self.server.address} serves a {self.dream} of identity {found}; expected "
-                    f"{self.identity}, which is the one here. Have the same version of the model "
+                    f"{expected}, which is the one here. Have the same version of the model "
                     "on both sides."
                 )
             return RemoteLanes(connection, self.obs)
@@ -167,14 +168,14 @@ def opening(
     max_episode_steps: int | None,
     horizon: int,
     knobs: Mapping[str, Any],
-    identity: str | None = None,
+    identity: Callable[[], str] | None = None,
 ) -> RemoteOpening:
     """What opens a dream's lanes on a server, everything about it checked that can be here.
 
     Args:
         horizon: the model's own.
         knobs: see :class:`RemoteKnobs`; none is None.
-        identity: of the model, if the server must have that one.
+        identity: tells the model's, if the server must have that one.
 
     Raises:
         ValueError: a bad knob, address or TLS setting.
