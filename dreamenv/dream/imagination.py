@@ -1,4 +1,4 @@
-"""The model's side of a dream: the lanes' states as padded rows, and one step of all of them."""
+"""The model's side of a dream: the lanes' states, and one step of some or all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamenv.dream.clock import Rows
-from dreamenv.dream.lengths import Length, Lengths
+from dreamenv.dream.lengths import Lengths
 from dreamenv.dream.one_step import (
     STATE,
     compiled_function,
@@ -24,6 +24,7 @@ from dreamenv.dream.one_step import (
     with_state,
 )
 from dreamenv.dream.rows import EFFORT, Batch, RowPlan, fingerprint, plan_rows
+from dreamenv.dream.states import States
 from dreamenv.errors import PackageError
 from dreamenv.models.world_model import Noise, ObservationKind, State, WorldModel
 from dreamenv.packages import Package
@@ -44,7 +45,7 @@ class _Inputs:
 
 
 class Imagination:
-    """The states of a table of lanes. Rows beyond the lanes are padding, and dream along.
+    """A model and its states of a table of lanes. Batches are padded by rows that dream along.
 
     Args:
         pad_rows: rows are padded to a multiple of this; ``"auto"`` finds the least that makes
@@ -97,12 +98,8 @@ class Imagination:
                 RuntimeWarning,
                 stacklevel=4,
             )
-        self.rows = self.lengths.plan.padded(num_lanes)
-        self._blank: State = {name: rows[:1] for name, rows in state_of(sample).items()}
-        self.state: State = {
-            name: row.repeat(self.rows, *(1 for _ in row.shape[1:]))
-            for name, row in self._blank.items()
-        }
+        blank = {name: rows[:1] for name, rows in state_of(sample).items()}
+        self.states = States(blank, self.lengths.plan.padded(num_lanes))
         self._inputs: dict[int, _Inputs] = {}
 
     @property
@@ -113,7 +110,7 @@ class Imagination:
     @property
     def whole(self) -> bool:
         """Whether all rows can be stepped where they are."""
-        return self.lengths.of(self.num_lanes).rows == self.rows
+        return self.lengths.of(self.num_lanes).rows == self.states.rows
 
     def step(
         self, at: Rows, actions: NDArray[Any], temperature: NDArray[np.float32], noise: Noise
@@ -136,8 +133,8 @@ class Imagination:
         inputs = self._inputs.get(length.rows) or self._new_inputs(length.rows)
         inputs.action_array[:count] = actions
         inputs.temperature_array[:count] = temperature
-        rows = None if isinstance(at, slice) else self._padding(at, length)
-        state = self.state if rows is None else self._gathered(rows)
+        states, whole = self.states, isinstance(at, slice)
+        state = states.all() if isinstance(at, slice) else states.some(at, length.rows)
         batch = with_state(
             state,
             action=inputs.action.to(self.device),
@@ -146,14 +143,7 @@ class Imagination:
             normal=noise.normal,
         )
         result = length.plan.run(self._step, batch)
-        if rows is None:
-            self.state = state_of(result)
-        else:
-            into = rows[:count]
-            for name, held in self.state.items():
-                new = result[STATE + name]
-                if new is not state[name]:
-                    held.index_copy_(0, into, new[:count])
+        (states.keep_all if whole else states.keep)(state_of(result))
         return {name: rows for name, rows in result.items() if not name.startswith(STATE)}
 
     def observe(self, lanes: NDArray[np.intp]) -> Tensor:
@@ -163,7 +153,7 @@ class Imagination:
             return {"observation": self._shown(state_of(batch))}
 
         length = self.lengths.of(len(lanes))
-        batch = with_state(self._gathered(self._padding(lanes, length)))
+        batch = with_state(self.states.copies(lanes, length.rows))
         return length.plan.run(look, batch)["observation"][: len(lanes)]
 
     def pictures(self, lanes: NDArray[np.intp]) -> NDArray[np.uint8]:
@@ -174,37 +164,9 @@ class Imagination:
         """
         if len(self._shape) != 3 or self._shape[-1] not in (1, 3):
             raise ValueError(f"observations have shape {self._shape}; expected [H, W, 1 or 3].")
-        state = self._gathered(self._padding(lanes, self.lengths.of(len(lanes))))
+        state = self.states.copies(lanes, self.lengths.of(len(lanes)).rows)
         pictures = self.model.observe(state, "pixels")[: len(lanes)]
         return pictures.expand(*pictures.shape[:-1], 3).cpu().numpy().copy()
-
-    def put(self, lanes: NDArray[np.intp], state: State) -> None:
-        """Set those lanes' states; rows of ``state`` beyond them are padding."""
-        at = self._to(lanes)
-        for name, rows in self.state.items():
-            rows.index_copy_(0, at, state[name][: len(lanes)].to(self.device))
-
-    def take(self, lanes: NDArray[np.intp]) -> State:
-        """Copies of those lanes' states."""
-        at = self._to(lanes)
-        return {name: rows[at] for name, rows in self.state.items()}
-
-    def wipe(self, lanes: NDArray[np.intp]) -> None:
-        """Make those lanes' states what they were before anything was dreamt in them."""
-        at = self._to(lanes)
-        for name, rows in self.state.items():
-            rows.index_copy_(0, at, self._blank[name].expand(len(lanes), *rows.shape[1:]))
-
-    def _gathered(self, rows: Tensor) -> State:
-        """Copies of those rows, in memory that begins where the self-test's did."""
-        return {name: held.index_select(0, rows) for name, held in self.state.items()}
-
-    def _padding(self, lanes: NDArray[np.intp], length: Length) -> Tensor:
-        """The lanes, and the last of them again for what is padding."""
-        rows = np.empty(length.rows, np.intp)
-        rows[: len(lanes)] = lanes
-        rows[len(lanes) :] = lanes[-1]
-        return self._to(rows)
 
     def _new_inputs(self, rows: int) -> _Inputs:
         action = self._sample["action"]
@@ -231,9 +193,6 @@ class Imagination:
             return RowPlan(pad_rows, stable=False)
         effort = PICTURE_EFFORT if self._kind == "pixels" else EFFORT
         return plan_rows(self._step, self._sample, rows, self._decides, effort=effort)
-
-    def _to(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
 
 
 def to_host(tensors: dict[str, Tensor], lanes: int) -> dict[str, NDArray[Any]]:

@@ -7,12 +7,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamenv.dream.blocks import Blocks, Indices
 from dreamenv.dream.clock import Clock, Status
 from dreamenv.dream.draws import EpisodeDraw, StepDraw, draw_episodes, draw_steps
 from dreamenv.models.world_model import Noise, NoiseShape
 
 ROW_STEPS = 16_384
 """Rows times steps drawn at once: a draw is some hundred operations, dear each for few numbers."""
+ROW_STEPS_OF_SOME = 4_096
+"""The same where only some lanes step, and others wait for the end of the draw; on a CPU, where the
+numbers take longer than the operations."""
 LONGEST_BLOCK = 64
 """Steps drawn at once for few lanes."""
 STALE_SHARE = 8
@@ -23,15 +27,13 @@ would keep them waiting for numbers of others, at no less a price for each."""
 HELD = 262_144
 """Rows times steps held at most, unless there are more rows."""
 
-Indices = NDArray[np.intp]
-
 
 class NoiseBlocks:
     """A cache of what :mod:`dreamenv.dream.draws` gives at each lane's clock.
 
     Two blocks of steps are held for every lane: of this episode from where the lane is, and of the
     next one from its beginning, so that a lane whose episode ends in mid-block costs a copy and
-    not a draw of its own. Entries are labelled with the clock they were drawn for, and drawn again
+    not a draw of its own. Blocks are labelled with the clock they were drawn for, and drawn again
     where that is not what the clock says: a seed, a restore or a branch need no telling.
 
     All lanes together (:meth:`take`) keep abreast, so that their numbers lie side by side. Some of
@@ -52,17 +54,13 @@ class NoiseBlocks:
         self._steps = max(1, min(LONGEST_BLOCK, ROW_STEPS // rows))
         self._depth = max(self._steps, min(LONGEST_BLOCK, HELD // rows))
         self._cursor = self._steps
-        self._now = self._zeros(rows)
-        self._now_for = np.full((3, lanes), -1, np.int64)  # seed, episode, step of column 0
-        self._held = np.zeros((2, lanes), np.int64)  # the first step held, and after the last
-        self._next = self._zeros(lanes)
+        self._now = Blocks(shape, lanes, rows, self._depth, device)
+        self._next = Blocks(shape, lanes, lanes, self._depth, device)
         self._next_begin = EpisodeDraw(
             start=np.zeros(lanes, np.int64),
             temperature=np.zeros(lanes, np.float32),
             begin=torch.empty(lanes, shape.start_uniform, device=device),
         )
-        self._next_for = np.full((2, lanes), -1, np.int64)  # seed, episode
-        self._next_steps = np.zeros(lanes, np.int64)
 
     def begin(self, lanes: Indices) -> EpisodeDraw:
         """The numbers for the episodes that these lanes' clocks have just begun."""
@@ -71,25 +69,27 @@ class NoiseBlocks:
         held = self._next_begin
         return EpisodeDraw(held.start[lanes], held.temperature[lanes], held.begin[self._to(lanes)])
 
-    def take(self, needed: NDArray[np.bool_]) -> tuple[Noise, NDArray[np.float32]]:
-        """The numbers of the masked lanes' current step; others hold anything.
+    def take(self, needed: NDArray[np.bool_] | None = None) -> tuple[Noise, NDArray[np.float32]]:
+        """The numbers of the masked lanes' current step; others hold anything. None for all.
 
         Returns:
             The model's, in rows, and float32 ``[lanes]`` for the termination.
         """
-        clock = self._clock
+        clock, now = self._clock, self._now
         if self._cursor == self._steps:
             self._cursor = 0
-            self._now_for[:] = -1  # columns before the one an entry was drawn at are older ones
-            self._look_ahead()
-        wanted = np.stack([clock.seed, clock.episode, clock.step - self._cursor])
-        stale = np.flatnonzero(needed & (wanted != self._now_for).any(axis=0))
+            now.seed[:] = -1  # columns before the one an entry was drawn at are older ones
+            self._look_ahead(ROW_STEPS)
+        ready = (clock.seed == now.seed) & (clock.episode == now.episode)
+        ready &= clock.step - self._cursor == now.origin
+        ready &= clock.step < now.after
+        stale = np.flatnonzero(~ready if needed is None else needed & ~ready)
         if len(stale):
-            copied = self._foreseen(stale) & (clock.step[stale] == 0)
+            copied = self._copyable(stale)
             left = self._steps - self._cursor
             self._copy_next(stale[copied], self._cursor, left)
             self._draw_now(stale[~copied], self._cursor, left)
-        now, at = self._now, self._cursor
+        at = self._cursor
         self._cursor += 1
         return Noise(now.uniform[at], now.normal[at]), now.termination[at]
 
@@ -107,33 +107,36 @@ class NoiseBlocks:
             The model's ``[rows, ...]``, and float32 ``[len(lanes)]`` for the termination.
         """
         self._cursor = self._steps  # they are no longer abreast
+        now = self._now
         ready = self._ready(lanes)
-        missing = ~ready if needed is None else needed & ~ready
-        if missing.any():
-            self._supply(lanes[missing])
-            ready |= missing
-        column = self._clock.step[lanes] - self._now_for[2, lanes]
         if needed is not None:
-            column[~ready] = 0
+            ready |= ~needed
+        if np.count_nonzero(ready) < len(lanes):
+            self._supply(lanes[~ready])
+        column = self._clock.step[lanes] - now.origin[lanes]
+        if needed is not None:
+            column *= needed  # of others it may lie outside
         at = np.empty(rows, np.int64)
         at[: len(lanes)] = column * self._rows + lanes
         at[len(lanes) :] = at[0]
-        now, places = self._now, self._to(at)
-        noise = Noise(*(_by_place(part, places) for part in (now.uniform, now.normal)))
+        places = self._to(at)
+        noise = Noise(_by_place(now.uniform, places), _by_place(now.normal, places))
         return noise, now.termination[column, lanes]
 
     def _ready(self, lanes: Indices) -> NDArray[np.bool_]:
         """Whether the numbers of these lanes' current step are held."""
-        clock, (first, after) = self._clock, self._held[:, lanes]
-        seed, episode, _ = self._now_for[:, lanes]
+        clock, now = self._clock, self._now
         step = clock.step[lanes]
-        same: NDArray[np.bool_] = (seed == clock.seed[lanes]) & (episode == clock.episode[lanes])
-        return same & (first <= step) & (step < after)
+        ready: NDArray[np.bool_] = clock.seed[lanes] == now.seed[lanes]
+        ready &= clock.episode[lanes] == now.episode[lanes]
+        ready &= now.first[lanes] <= step
+        ready &= step < now.after[lanes]
+        return ready
 
     def _supply(self, lanes: Indices) -> None:
         """See that the numbers of these lanes' current step are held, and with one draw those of
         others that will want some soon."""
-        clock = self._clock
+        clock, now = self._clock, self._now
         copied = self._copyable(lanes)
         self._copy_next(lanes[copied], 0, self._depth)
         drawn = lanes[~copied]
@@ -141,100 +144,71 @@ class NoiseBlocks:
             return
         if len(drawn) < COMPANY:
             going = np.flatnonzero(clock.status == Status.GOING)
-            first, after = self._held[:, going]
-            mostly_used = 2 * (clock.step[going] - first) >= after - first
-            soon = going[mostly_used | ~self._ready(going)]
-            soon = soon[~self._copyable(soon)]
-            soon = soon[~np.isin(soon, lanes)]
+            used, left = clock.step[going] - now.first[going], now.after[going] - clock.step[going]
+            soon = going[(used >= left) | ~self._ready(going)]
+            soon = soon[~self._copyable(soon) & ~np.isin(soon, lanes)]
             drawn = np.concatenate([drawn, soon[: COMPANY - len(drawn)]])
-        self._look_ahead()
-        self._draw_now(drawn, 0, self._many(drawn))
+        row_steps = ROW_STEPS_OF_SOME if self._device.type == "cpu" else ROW_STEPS
+        self._look_ahead(row_steps)
+        self._draw_now(drawn, 0, self._at_once(drawn, row_steps))
 
-    def _many(self, lanes: Indices) -> int:
+    def _at_once(self, lanes: Indices, row_steps: int) -> int:
         """Steps to draw at once for these lanes."""
-        return max(1, min(self._depth, ROW_STEPS // len(lanes)))
+        return max(1, min(self._depth, row_steps // len(lanes)))
 
     def _copyable(self, lanes: Indices) -> NDArray[np.bool_]:
-        """Of these lanes, those whose block is that of their next episode as it was drawn."""
-        return self._foreseen(lanes) & (self._clock.step[lanes] == 0)
+        """Of these lanes, those that are where the block held of their next episode begins."""
+        here = self._foreseen(lanes)
+        here &= self._clock.step[lanes] == 0
+        return here
 
     def _foreseen(self, lanes: Indices) -> NDArray[np.bool_]:
         """Of these lanes, those whose current episode was drawn as their next one."""
-        clock = self._clock
-        seed, episode = self._next_for[:, lanes]
-        same: NDArray[np.bool_] = (seed == clock.seed[lanes]) & (episode == clock.episode[lanes])
+        clock, held = self._clock, self._next
+        same: NDArray[np.bool_] = clock.seed[lanes] == held.seed[lanes]
+        same &= clock.episode[lanes] == held.episode[lanes]
         return same
 
     def _copy_next(self, lanes: Indices, column: int, most: int) -> None:
         """Let these lanes' blocks, from a column on, be those held of their next episodes."""
         if len(lanes):
-            count = min(most, int(self._next_steps[lanes].min()))
-            at, held = self._to(lanes), self._next
-            self._put_now(
-                lanes,
-                column,
-                StepDraw(
-                    uniform=held.uniform[:count].index_select(1, at),
-                    normal=held.normal[:count].index_select(1, at),
-                    termination=held.termination[:count, lanes],
-                ),
-            )
+            count = min(most, int(self._next.after[lanes].min()))
+            self._keep(lanes, column, self._next.taken(lanes, self._to(lanes), count))
 
     def _draw_now(self, lanes: Indices, column: int, count: int) -> None:
         """Draw so many steps for these lanes, from a column on."""
         if len(lanes):
             first = self._to(self._clock.step[lanes])
             drawn = draw_steps(self._shape, *self._at(lanes), first, count)
-            self._put_now(lanes, column, drawn)
+            self._keep(lanes, column, drawn)
 
-    def _put_now(self, lanes: Indices, column: int, drawn: StepDraw) -> None:
-        clock, step = self._clock, self._clock.step[lanes]
-        self._now_for[:, lanes] = clock.seed[lanes], clock.episode[lanes], step - column
-        self._held[:, lanes] = step, step + len(drawn.termination)
-        _put(self._now, column, lanes, self._to(lanes), drawn)
-
-    def _look_ahead(self) -> None:
-        """Draw the next episodes that are due, if enough are."""
+    def _keep(self, lanes: Indices, column: int, drawn: StepDraw) -> None:
         clock = self._clock
-        following = np.stack([clock.seed, clock.episode + 1])
+        of = clock.seed[lanes], clock.episode[lanes], clock.step[lanes]
+        self._now.put(lanes, self._to(lanes), column, of, drawn)
+
+    def _look_ahead(self, row_steps: int) -> None:
+        """Draw the next episodes that are due, if enough are."""
+        clock, held, begin = self._clock, self._next, self._next_begin
         begun = clock.seed >= 0
-        due = np.flatnonzero((following != self._next_for).any(axis=0) & begun)
-        if not len(due) or len(due) * STALE_SHARE < begun.sum():
+        following = clock.episode + 1
+        due = np.flatnonzero(((clock.seed != held.seed) | (following != held.episode)) & begun)
+        if not len(due) or len(due) * STALE_SHARE < np.count_nonzero(begun):
             return
-        count = self._many(due)
-        self._next_for[:, due] = following[:, due]
-        self._next_steps[due] = count
-        at, (seed, episode) = self._to(due), self._at(due)
-        drawn = draw_episodes(self._shape, seed, episode + 1)
-        held = self._next_begin
-        held.start[due], held.temperature[due] = drawn.start, drawn.temperature
-        held.begin.index_copy_(0, at, drawn.begin)
-        steps = draw_steps(self._shape, seed, episode + 1, torch.zeros_like(seed), count)
-        _put(self._next, 0, due, at, steps)
+        seed, episode = clock.seed[due], following[due]
+        at, key = self._to(due), (self._to(seed), self._to(episode))
+        drawn = draw_episodes(self._shape, *key)
+        begin.start[due], begin.temperature[due] = drawn.start, drawn.temperature
+        begin.begin.index_copy_(0, at, drawn.begin)
+        zero = np.zeros_like(seed)
+        steps = draw_steps(self._shape, *key, self._to(zero), self._at_once(due, row_steps))
+        held.put(due, at, 0, (seed, episode, zero), steps)
 
     def _at(self, lanes: Indices) -> tuple[Tensor, Tensor]:
         return self._to(self._clock.seed[lanes]), self._to(self._clock.episode[lanes])
 
     def _to(self, array: NDArray[np.int64] | Indices) -> Tensor:
         return torch.from_numpy(array).to(self._device)
-
-    def _zeros(self, rows: int) -> StepDraw:
-        # Zeros are memory that is not there until it is written to: a large table costs no more
-        # than its lanes in use.
-        steps, shape, device = self._depth, self._shape, self._device
-        return StepDraw(
-            uniform=torch.zeros(steps, rows, shape.uniform, device=device),
-            normal=torch.zeros(steps, rows, shape.normal, device=device),
-            termination=np.zeros((steps, len(self._clock.seed)), np.float32),
-        )
-
-
-def _put(into: StepDraw, first: int, lanes: Indices, at: Tensor, drawn: StepDraw) -> None:
-    """Copy what was drawn for some lanes (``at`` on the device) to their columns."""
-    after = first + len(drawn.termination)
-    into.uniform[first:after].index_copy_(1, at, drawn.uniform)
-    into.normal[first:after].index_copy_(1, at, drawn.normal)
-    into.termination[first:after, lanes] = drawn.termination
 
 
 def _by_place(block: Tensor, places: Tensor) -> Tensor:

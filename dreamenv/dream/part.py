@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -17,14 +16,12 @@ from numpy.typing import NDArray
 
 from dreamenv.dream.arguments import check_mask, check_seeds
 from dreamenv.dream.beginning import Beginning, check_options
+from dreamenv.dream.bounds import Bounds
 from dreamenv.dream.clock import Rows, Status
 from dreamenv.dream.one_step import STATE
 from dreamenv.dream.snapshot import check_snapshot
-from dreamenv.dream.table import Table
+from dreamenv.dream.table import GOING, Table
 from dreamenv.dream.together import Turn, step_together
-
-FEW = 64
-"""Numbers that Python compares faster than NumPy."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -65,19 +62,14 @@ class Part:
         """Their numbers in the dream."""
         self.num_lanes = count = len(self.lanes)
         self.observation_space = observation_space
-        self.action_space = space = table.action_space
+        self.action_space = table.action_space
         self.identity = table.identity
         """Of the package: snapshots are only taken back by the same."""
         self.closed = False
-        self._actions = (count, *(space.shape or ())), np.dtype(space.dtype)
-        self._bounds: tuple[list[Any], list[Any]] | None = None
-        if int(np.prod(self._actions[0])) <= FEW:
-            if isinstance(space, gym.spaces.Discrete):
-                low, high = [int(space.start)], [int(space.start + space.n - 1)]
-            else:
-                assert isinstance(space, gym.spaces.Box)
-                low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
-            self._bounds = low * count, high * count
+        self._bounds = Bounds(self.action_space, count)
+        self._status = table.clock.status
+        self._only = int(self.lanes[0]) if count == 1 else None
+        """The lane's number, if there is but one."""
 
     def reset(
         self,
@@ -117,12 +109,13 @@ class Part:
             The step, for :func:`~dreamenv.dream.together.step_together`, until this part is called
             again. It holds ``actions`` and ``reset`` themselves: leave them as they are.
         """
-        self.require_open()
+        if self.closed or self.table.closed:
+            self.require_open()
         if reset is not None:
             check_mask(reset, self.num_lanes, default=False)
             if not np.count_nonzero(reset):
                 reset = None
-        if reset is not None or not self._plainly_good(actions):
+        if reset is not None or not self._bounds.surely_hold(actions):
             actions = check_actions(self.action_space, actions, self.num_lanes, reset)
         own = beginning = None
         if seeds is not None:
@@ -130,7 +123,8 @@ class Part:
         if options is not None:
             begun = np.zeros(0, np.intp) if reset is None else np.flatnonzero(reset)
             beginning = self._check_options(options, begun)
-        self.require_going(reset)
+        if reset is not None or self._only is None or self._status.item(self._only) != GOING:
+            self.require_going(reset)
         return Turn(self, actions, reset, own, beginning)
 
     def set_knobs(self, lanes: Sequence[int] | None = None, **knobs: Any) -> None:
@@ -141,7 +135,7 @@ class Part:
     def snapshot(self, lanes: Sequence[int] | None = None) -> LaneSnapshot:
         which = self._numbers(lanes)
         arrays = {name: array[which] for name, array in self.table.arrays().items()}
-        for name, rows in self.table.lanes.take(which).items():
+        for name, rows in self.table.lanes.states.copies(which).items():
             arrays[STATE + name] = rows.cpu().numpy()
         return LaneSnapshot(self.identity, arrays)
 
@@ -150,7 +144,7 @@ class Part:
         which = self._numbers(lanes)
         like = self.snapshot([0]).arrays
         arrays = check_snapshot(snapshot, model=self.identity, lanes=len(which), like=like)
-        state = {n: torch.tensor(arrays[STATE + n]) for n in self.table.lanes.state}
+        state = {n: torch.tensor(arrays[STATE + n]) for n in self.table.lanes.states.names}
         self.table.put(which, arrays, state)
         return self._shown()
 
@@ -241,13 +235,3 @@ class Part:
         table = self.table
         bank, config = len(table.bank), table.config
         return check_options(options, which, num_lanes=self.num_lanes, bank=bank, config=config)
-
-    def _plainly_good(self, actions: Any) -> bool:
-        """Whether actions are right beyond doubt: the short way for few of them."""
-        if self._bounds is None or type(actions) is not np.ndarray:
-            return False
-        if (actions.shape, actions.dtype) != self._actions:
-            return False
-        values = actions.ravel().tolist()
-        low, high = self._bounds
-        return all(map(operator.le, low, values)) and all(map(operator.le, values, high))

@@ -24,6 +24,7 @@ from dreamenv.packages import Package
 if TYPE_CHECKING:
     from dreamenv.dream.together import Turn
 
+GOING = int(Status.GOING)
 ALWAYS = ("reward", "termination_probability")
 """What every call gives; 0 for lanes that it did not step."""
 
@@ -51,7 +52,7 @@ class Table:
         self._blank = {name: array[:1].copy() for name, array in self.arrays().items()}
         model = lanes.model
         self.bank = StartBank(package.starts, model.device)
-        self._noise = NoiseBlocks(model.noise, self.clock, lanes.rows, model.device)
+        self._noise = NoiseBlocks(model.noise, self.clock, lanes.states.rows, model.device)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All but the model's state: ``[lanes]`` by name."""
@@ -65,8 +66,10 @@ class Table:
 
     def can_step(self, at: Rows, reset: NDArray[np.bool_] | None) -> bool:
         """Whether episodes are going in all these lanes but those masked."""
-        going = self.clock.status[at] == Status.GOING
-        return bool((going if reset is None else going | reset).all())
+        going = self.clock.status[at] == GOING
+        if reset is not None:
+            going |= reset
+        return bool(np.count_nonzero(going) == len(going))
 
     def step(
         self, at: Rows, actions: NDArray[Any], reset: NDArray[np.bool_] | None, begins: Begins
@@ -85,8 +88,7 @@ class Table:
             if isinstance(at, slice) and not self.lanes.whole:
                 at = np.arange(self.num_lanes)
             if isinstance(at, slice):
-                needed = np.ones(self.num_lanes, np.bool_) if going is None else going
-                noise, chance = self._noise.take(needed)
+                noise, chance = self._noise.take(going)
             else:
                 rows = self.lanes.lengths.of(len(at)).rows
                 noise, chance = self._noise.take_some(at, going, rows)
@@ -118,7 +120,7 @@ class Table:
             state = self.bank.begin(model, index, draw.begin, rows)
         else:
             state = filtered(model, *beginning.real, lanes=len(lanes))
-        self.lanes.put(lanes, state)
+        self.lanes.states.put(lanes, state)
 
     def copy(
         self, source: NDArray[np.intp], target: NDArray[np.intp], seeds: NDArray[np.int64]
@@ -126,20 +128,20 @@ class Table:
         """Copy lanes onto others, which go on under seeds of their own where those are not -1."""
         for array in self.arrays().values():
             array[target] = array[source]
-        self.lanes.put(target, self.lanes.take(source))
+        self.lanes.states.put(target, self.lanes.states.copies(source))
         self.clock.seed[target] = np.where(seeds < 0, self.clock.seed[target], seeds)
 
     def put(self, lanes: NDArray[np.intp], arrays: dict[str, NDArray[Any]], state: State) -> None:
         """Set all that is kept of these lanes."""
         for name, array in self.arrays().items():
             array[lanes] = arrays[name]
-        self.lanes.put(lanes, state)
+        self.lanes.states.put(lanes, state)
 
     def wipe(self, lanes: NDArray[np.intp]) -> None:
         """Leave nothing of what these lanes were."""
         for name, array in self.arrays().items():
             array[lanes] = self._blank[name]
-        self.lanes.wipe(lanes)
+        self.lanes.states.wipe(lanes)
 
     def shown(
         self,

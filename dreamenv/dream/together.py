@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -83,15 +83,18 @@ def _step_several(turns: Sequence[Turn]) -> list[LaneStep]:
         for turn in turns:
             turn.part.require_going(turn.reset)
     shown = table.step(at, np.concatenate([turn.actions for turn in turns]), reset, begins)
-    observation, reward = shown.observation, shown.reward
-    terminated, truncated, info = shown.terminated, shown.truncated, shown.info
-    return [
-        LaneStep(
-            observation[first:after],
-            reward[first:after],
-            terminated[first:after],
-            truncated[first:after],
-            {name: values[first:after] for name, values in info.items()},
+    names = list(shown.info)
+    arrays: list[NDArray[Any]] = [shown.observation, shown.reward]
+    arrays += [shown.terminated, shown.truncated, *shown.info.values()]
+    each = counts[0]
+    pieces: Iterable[Iterable[NDArray[Any]]]
+    if counts.count(each) == len(counts):  # iterating costs half of slicing
+        pieces = zip(*(a.reshape(-1, each, *a.shape[1:]) for a in arrays), strict=True)
+    else:
+        pieces = (
+            [array[first:after] for array in arrays] for first, after in itertools.pairwise(bounds)
         )
-        for first, after in itertools.pairwise(bounds)
+    return [
+        LaneStep(observation, reward, terminated, truncated, dict(zip(names, info, strict=True)))
+        for observation, reward, terminated, truncated, *info in pieces
     ]
