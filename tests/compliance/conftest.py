@@ -1,6 +1,7 @@
 """The contract, checked on any server: `pytest tests/compliance --address host:port`.
 
-Written from the proto alone, with gRPC and generated messages.
+Written from the proto alone, with gRPC and generated messages; without an address, on a server
+that is started here.
 """
 
 from __future__ import annotations
@@ -36,12 +37,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def served(request: pytest.FixtureRequest) -> Iterator[dict[str, str | None]]:
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str | None]]:
     """Where the server is, the tokens and the model, by name of their option."""
     given = {name: request.config.getoption(f"--{name}", default=None) for name in OPTIONS}
-    if given["address"] is None:
-        pytest.skip("needs --address")
-    yield given
+    if given["address"] is not None:
+        yield given
+        return
+    from dreamenv_server.server import ServerConfig
+    from own_server import TOKENS, OwnServer, write_tokens
+
+    folder = tmp_path_factory.mktemp("served")
+    config = ServerConfig(
+        "127.0.0.1:0",
+        models=(str(request.getfixturevalue("tiny_package")),),
+        lanes=256,
+        token_file=write_tokens(folder),
+        key_file=folder / "key",
+    )
+    with OwnServer(config) as own:
+        tokens = {"token": TOKENS["us"], "other-token": TOKENS["them"]}
+        yield given | tokens | {"address": own.address}
 
 
 @pytest.fixture(scope="session")

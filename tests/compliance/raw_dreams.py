@@ -17,6 +17,8 @@ TIMEOUT = 60.0
 """Seconds. Nothing here takes long; a server that hangs is to fail, not to hang the suite."""
 CODES = {code.value[0]: code for code in StatusCode}
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+OWN_CONNECTION = [*UNLIMITED, ("grpc.use_local_subchannel_pool", 1)]
+"""Of a channel that shares its connection with no other."""
 
 
 class Refused(Exception):
@@ -28,7 +30,7 @@ class Refused(Exception):
 
 
 @contextmanager
-def refused(*codes: StatusCode, match: str = "") -> Iterator[None]:
+def refused(*codes: StatusCode, match: str | None = None) -> Iterator[None]:
     """The block's last call is refused, with one of these codes and a message that says why."""
     with pytest.raises(Refused, match=match) as caught:
         yield
@@ -72,7 +74,7 @@ class Dreams:
             except grpc.RpcError as error:
                 raise Refused(error.code(), error.details() or "") from None
 
-        def many(request: Any, timeout: float = TIMEOUT) -> Iterator[Any]:
+        def many(request: Any, timeout: float | None = TIMEOUT) -> Iterator[Any]:
             replies = call(request, timeout=timeout, metadata=self.metadata)
             try:
                 yield from replies

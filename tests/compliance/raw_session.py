@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from dreamenv_client.v1 import dream_pb2 as pb
-from raw_dreams import CODES, Dreams, Refused
+from raw_dreams import CODES, TIMEOUT, Dreams, Refused
 from raw_tensors import array, some_actions, tensor
 
 FIELDS = {
@@ -74,9 +74,11 @@ class StreamSession(Session):
         Refused: the stream ended, or answered `attach` by an Error.
     """
 
-    def __init__(self, dreams: Dreams, info: pb.SessionInfo) -> None:
+    def __init__(
+        self, dreams: Dreams, info: pb.SessionInfo, seconds: float | None = TIMEOUT
+    ) -> None:
         super().__init__(dreams, info)
-        self.stream = Stream(dreams)
+        self.stream = Stream(dreams, seconds)
         self.stream.send(attach=pb.AttachRequest(session=info.session))
         self.attached = self.stream.reply().attached
         self.epoch, self.last = self.attached.epoch, self.attached.last_seq
@@ -94,11 +96,11 @@ class StreamSession(Session):
 
 
 class Stream:
-    """Both directions of one Session stream."""
+    """Both directions of one Session stream, which lasts so many seconds at most."""
 
-    def __init__(self, dreams: Dreams) -> None:
+    def __init__(self, dreams: Dreams, seconds: float | None = TIMEOUT) -> None:
         self.sent: queue.SimpleQueue[pb.SessionRequest | None] = queue.SimpleQueue()
-        self.replies = dreams.Session(iter(self.sent.get, None))
+        self.replies = dreams.Session(iter(self.sent.get, None), seconds)
 
     def send(self, **fields: Any) -> None:
         self.sent.put(pb.SessionRequest(**fields))

@@ -165,7 +165,7 @@ def test_what_is_under_way_as_the_client_stops_sending_is_answered(dreams: Dream
     assert [reply.seq for reply in session.stream.replies] == list(range(1, 10))
 
 
-@pytest.mark.parametrize("garbage", [b"\xff" * 64, b"\x0a\xff\xff\xff\xff\x0f", b"\x00"])
+@pytest.mark.parametrize("garbage", [b"\xff" * 64, b"\x0a\xff\xff\xff\xff\x0f", b"\x00"], ids=len)
 def test_bytes_that_are_no_message(channel: grpc.Channel, dreams: Dreams, garbage: bytes):
     for method in SERVICE.methods:
         if method.client_streaming or method.server_streaming:
