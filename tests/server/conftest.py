@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trustme
@@ -32,3 +34,25 @@ def tiny_folder(make_package, tmp_path_factory) -> Path:
     from dreamenv.packages import save_package
 
     return save_package(make_package(), tmp_path_factory.mktemp("tiny") / "tiny", "# tiny\n")
+
+
+@pytest.fixture(scope="session")
+def dreams() -> Callable[[Any], SimpleNamespace]:
+    """The methods of ``dreamenv.v1.Dreams`` on an aio channel, by name."""
+    from dreamenv_client.v1 import dream_pb2
+
+    service = dream_pb2.DESCRIPTOR.services_by_name["Dreams"]
+
+    def on(channel: Any) -> SimpleNamespace:
+        found = {}
+        for method in service.methods:
+            kind = ("stream" if method.client_streaming else "unary") + "_"
+            kind += "stream" if method.server_streaming else "unary"
+            found[method.name] = getattr(channel, kind)(
+                f"/{service.full_name}/{method.name}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=getattr(dream_pb2, method.output_type.name).FromString,
+            )
+        return SimpleNamespace(**found)
+
+    return on
