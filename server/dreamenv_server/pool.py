@@ -54,6 +54,19 @@ class Pool:
         space = self.dream.observation_space
         return int(np.prod(space.shape or ())) * int(np.dtype(space.dtype).itemsize)
 
+    def require(self, lanes: int) -> None:
+        """See whether so many lanes are free.
+
+        Raises:
+            NoLanes: they are not.
+        """
+        if lanes > len(self._free):
+            raise NoLanes(
+                f"{self.name} ({self.kind}): {lanes} lanes were asked for; expected at most the "
+                f"{len(self._free)} that are free of {self.lanes}. Ask for fewer, wait until "
+                "others are closed, or serve with more: dreamenv serve --lanes."
+            )
+
     def take(self, lanes: int, starts: str | None = None) -> Part:
         """So many lanes, those with the lowest numbers.
 
@@ -63,12 +76,7 @@ class Pool:
         Raises:
             NoLanes: there are not so many.
         """
-        if lanes > len(self._free):
-            raise NoLanes(
-                f"{self.name} ({self.kind}): {lanes} lanes were asked for; expected at most the "
-                f"{len(self._free)} that are free of {self.lanes}. Ask for fewer, wait until "
-                "others are closed, or serve with more: dreamenv serve --lanes."
-            )
+        self.require(lanes)
         taken = sorted(heapq.heappop(self._free) for _ in range(lanes))
         return self.dream.part(np.array(taken, np.intp), starts=starts)
 

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import torch
 from dreamenv_client.v1 import dream_pb2 as pb
+from google.protobuf.message import DecodeError
 
 from dreamenv_server.metrics import Metrics
 from dreamenv_server.models import ServedModel
@@ -102,11 +103,12 @@ class DreamService:
                 handlers[method.name] = grpc.stream_stream_rpc_method_handler(self._session)
             elif method.name == "Rollout":
                 handlers[method.name] = grpc.unary_stream_rpc_method_handler(
-                    self._rollout, parse, serialise
+                    self._rollout, response_serializer=serialise
                 )
             else:
+                told = self._told(method.name, parse, special[method.name])
                 handlers[method.name] = grpc.unary_unary_rpc_method_handler(
-                    self._told(method.name, special[method.name]), parse, serialise
+                    told, response_serializer=serialise
                 )
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE.full_name, handlers),)
@@ -150,14 +152,17 @@ class DreamService:
             session.stream(why, pb.SessionReply(draining=stand).SerializeToString())
 
     def _told(
-        self, name: str, method: Callable[[Any, Context], Awaitable[Any]]
-    ) -> Callable[[Any, Context], Awaitable[Any]]:
+        self,
+        name: str,
+        parse: Callable[[bytes], Any],
+        method: Callable[[Any, Context], Awaitable[Any]],
+    ) -> Callable[[bytes, Context], Awaitable[Any]]:
         """A method that ends with the status of what it raises."""
 
-        async def run(request: Any, context: Context) -> Any:
+        async def run(message: bytes, context: Context) -> Any:
             began = time.perf_counter()
             try:
-                reply = await method(request, context)
+                reply = await method(_read(parse, message), context)
             except Exception as error:
                 await self._abort(context, name, error, began)
             self._metrics.call(name, "OK", time.perf_counter() - began)
@@ -227,14 +232,26 @@ class DreamService:
         except Exception as error:
             await self._abort(context, "Session", error, began)
 
-    async def _rollout(
-        self, request: pb.RolloutRequest, context: Context
-    ) -> AsyncIterator[pb.RolloutReply]:
+    async def _rollout(self, message: bytes, context: Context) -> AsyncIterator[pb.RolloutReply]:
         began = time.perf_counter()
         try:
+            request = _read(pb.RolloutRequest.FromString, message)
             session = self._sessions.get(request.header.session, self._client_of(context))
             async for reply in roll_out(session, request):
                 yield reply
             self._metrics.call("Rollout", "OK", time.perf_counter() - began)
         except Exception as error:
             await self._abort(context, "Rollout", error, began)
+
+
+def _read(parse: Callable[[bytes], Any], message: bytes) -> Any:
+    """A request. Parsed here and not by gRPC, which would call what cannot be read UNKNOWN.
+
+    Raises:
+        Refused: it cannot.
+    """
+    try:
+        return parse(message)
+    except DecodeError as error:
+        unreadable = "the message cannot be read; expected the request that the method takes."
+        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, unreadable) from error

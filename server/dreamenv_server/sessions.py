@@ -162,6 +162,7 @@ class Sessions:
         knobs = check_knobs(**from_knobs(request.knobs))
         starts = check_starts(request.starts or model.package.config.defaults.starts)
         pool = await model.pool(request.observation or "features")
+        pool.require(lanes)
         size = lanes * pool.observation_bytes + ENVELOPE
         if size > self._shared.max_message_bytes:
             raise ValueError(
