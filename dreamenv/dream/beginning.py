@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -13,6 +13,8 @@ from dreamenv_client.arguments import as_array, option_dict
 from numpy.typing import NDArray
 
 from dreamenv.config import PackageConfig
+from dreamenv.dream.starts import filtered
+from dreamenv.models.world_model import State, WorldModel
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,15 @@ class Beginning:
     real: tuple[NDArray[np.uint8], NDArray[Any]] | None = None
     """Real observations ``[lanes, T, *observation]`` to start from, and the actions between them
     ``[lanes, T - 1, *action]``, or ``[1, ...]`` of both for all; None to start from the bank."""
+    state: State | None = None
+    """What the model makes of those, once :meth:`seen` has shown them to it."""
+
+    def seen(self, model: WorldModel, lanes: int) -> Generator[None, None, Beginning]:
+        """The same with the model's state, in slices: many real observations take long."""
+        if self.real is None or self.state is not None or not lanes:
+            return self
+        state = yield from filtered(model, *self.real, lanes=lanes)
+        return replace(self, state=state)
 
 
 def check_options(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import gymnasium as gym
@@ -23,6 +23,9 @@ from dreamenv.dream.snapshot import check_snapshot
 from dreamenv.dream.table import GOING, Table
 from dreamenv.dream.together import Turn, step_together
 
+Options = Mapping[str, Any] | Beginning | None
+"""Of a reset: as of :class:`dreamenv_client.lanes.Lanes`, or what :meth:`Part.beginning` gave."""
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -36,6 +39,15 @@ def while_open(method: Method) -> Method:
             return method(part, *args, **kwargs)
 
     return cast(Method, run)
+
+
+def _at_once(slices: Generator[None, None, Beginning]) -> Beginning:
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            result: Beginning = end.value
+            return result
 
 
 class Part:
@@ -75,12 +87,12 @@ class Part:
         self,
         mask: NDArray[np.bool_] | None = None,
         seeds: Sequence[int | None] | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Options = None,
     ) -> LaneStep:
         self.require_open()
         which = np.flatnonzero(check_mask(mask, self.num_lanes, default=True))
         own = check_seeds(seeds, self.num_lanes)[which]
-        beginning = self._check_options(options, which)
+        beginning = _at_once(self.beginning(options, mask))
         with torch.inference_mode():
             self.table.begin(self.lanes[which], own, beginning)
             return self._shown()
@@ -90,7 +102,7 @@ class Part:
         actions: Any,
         reset: NDArray[np.bool_] | None = None,
         seeds: Sequence[int | None] | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Options = None,
     ) -> LaneStep:
         return step_together([self.check(actions, reset, seeds, options)])[0]
 
@@ -99,7 +111,7 @@ class Part:
         actions: Any,
         reset: NDArray[np.bool_] | None = None,
         seeds: Sequence[int | None] | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Options = None,
     ) -> Turn:
         """See whether a step is possible, and change nothing.
 
@@ -121,8 +133,8 @@ class Part:
         if seeds is not None:
             own = check_seeds(seeds, self.num_lanes)
         if options is not None:
-            begun = np.zeros(0, np.intp) if reset is None else np.flatnonzero(reset)
-            beginning = self._check_options(options, begun)
+            begun = np.zeros(self.num_lanes, np.bool_) if reset is None else reset
+            beginning = _at_once(self.beginning(options, begun))
         if reset is not None or self._only is None or self._status.item(self._only) != GOING:
             self.require_going(reset)
         return Turn(self, actions, reset, own, beginning)
@@ -229,9 +241,25 @@ class Part:
         """The numbers in the dream of some of these lanes."""
         return self.lanes[lane_indices(lanes, self.num_lanes)]
 
-    def _check_options(
-        self, options: Mapping[str, Any] | None, which: NDArray[np.intp]
-    ) -> Beginning:
+    def beginning(
+        self, options: Options, mask: NDArray[np.bool_] | None
+    ) -> Generator[None, None, Beginning]:
+        """What the options of a reset ask for, with the states that real observations lead to.
+
+        In slices, between which other parts may be called: for :meth:`reset` or :meth:`step`, in
+        place of the options.
+
+        Args:
+            options: as of :meth:`reset`.
+            mask: the lanes that will begin an episode; all if None.
+
+        Raises:
+            ValueError: bad options.
+        """
+        which = np.flatnonzero(check_mask(mask, self.num_lanes, default=True))
+        if isinstance(options, Beginning):
+            return options
         table = self.table
         bank, config = len(table.bank), table.config
-        return check_options(options, which, num_lanes=self.num_lanes, bank=bank, config=config)
+        asked = check_options(options, which, num_lanes=self.num_lanes, bank=bank, config=config)
+        return (yield from asked.seen(table.lanes.model, len(which)))

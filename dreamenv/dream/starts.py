@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,8 +45,8 @@ class StartBank:
 
 def filtered(
     model: WorldModel, observations: NDArray[np.uint8], actions: NDArray[Any], lanes: int
-) -> State:
-    """States after real observations.
+) -> Generator[None, None, State]:
+    """States after real observations, a frame of some lanes at a time: many take long.
 
     Args:
         observations: ``[lanes, T, *observation]``, or ``[1, T, *observation]`` for all of them.
@@ -61,13 +61,18 @@ def filtered(
             .movedim(1, 0)
             for array in (observations, actions)
         )
-        state = model.begin({"observation": frames[0].contiguous()})
+        with torch.inference_mode():
+            state = model.begin({"observation": frames[0].contiguous()})
         for action, frame in zip(acts, frames[1:], strict=True):
-            state = model.posterior(state, action.contiguous(), frame.contiguous())
+            yield
+            with torch.inference_mode():
+                state = model.posterior(state, action.contiguous(), frame.contiguous())
         pieces.append(state)
-    together = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
-    at = torch.arange(lanes, device=model.device).clamp_max(len(observations) - 1)
-    return {name: rows[at] for name, rows in together.items()}
+        yield
+    with torch.inference_mode():
+        together = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+        at = torch.arange(lanes, device=model.device).clamp_max(len(observations) - 1)
+        return {name: rows[at] for name, rows in together.items()}
 
 
 def _fill(array: NDArray[Any]) -> NDArray[Any]:

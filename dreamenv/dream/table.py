@@ -16,7 +16,7 @@ from dreamenv.dream.clock import Clock, Rows, Status
 from dreamenv.dream.imagination import Imagination, to_host
 from dreamenv.dream.knobs import Knobs
 from dreamenv.dream.noise import NoiseBlocks
-from dreamenv.dream.starts import StartBank, filtered
+from dreamenv.dream.starts import StartBank
 from dreamenv.dream.termination import ended, termination_probability
 from dreamenv.models.world_model import State
 from dreamenv.packages import Package
@@ -115,11 +115,10 @@ class Table:
         index = beginning.index
         if index is None:
             index = self.bank.draw(draw.start, self.knobs.anywhere[lanes])
-        if beginning.real is None:
+        state = beginning.state
+        if state is None:
             rows = self.lanes.lengths.of(len(lanes)).rows
             state = self.bank.begin(model, index, draw.begin, rows)
-        else:
-            state = filtered(model, *beginning.real, lanes=len(lanes))
         self.lanes.states.put(lanes, state)
 
     def copy(
@@ -196,7 +195,7 @@ class Table:
             else:
                 seeds = turn.seeds[turn.reset]
             beginning = turn.beginning
-            if beginning is None or (beginning.index is None and beginning.real is None):
+            if beginning is None or (beginning.index is None and beginning.state is None):
                 plain.append((lanes, seeds))
             else:
                 self.begin(lanes, seeds, beginning)

@@ -52,11 +52,13 @@ def _step(session: Session, seq: int, request: pb.StepRequest) -> asyncio.Future
     options = from_options(request.options)
     _check_going(session, reset)
     session.shared.quotas.charge(session.client, session.part.num_lanes + _frames(session, options))
-    return session.job(
-        seq,
-        once(lambda: session.part.step(actions, reset, seeds, options)),
-        lambda step: session.shown(seq, step),
-    )
+    none = np.zeros(session.part.num_lanes, np.bool_)
+
+    def job() -> Job:
+        beginning = yield from session.part.beginning(options, none if reset is None else reset)
+        return session.part.step(actions, reset, seeds, beginning)
+
+    return session.job(seq, job(), lambda step: session.shown(seq, step))
 
 
 def _reset(session: Session, seq: int, request: pb.ResetRequest) -> asyncio.Future[bytes]:
@@ -66,12 +68,13 @@ def _reset(session: Session, seq: int, request: pb.ResetRequest) -> asyncio.Futu
     count = session.part.num_lanes if mask is None else int(mask.sum())
     frames = _frames(session, options) if options else 0
     session.shared.quotas.charge(session.client, count + frames)
-    return _lanes_job(
-        session,
-        seq,
-        lambda: session.part.reset(mask, seeds, options),
-        quick=not frames,
-    )
+
+    def job() -> Job:
+        beginning = yield from session.part.beginning(options, mask)
+        return session.part.reset(mask, seeds, beginning)
+
+    quick = not frames and _few(session)
+    return session.job(seq, job(), lambda step: session.shown(seq, step), quick=quick)
 
 
 def _configure(session: Session, seq: int, request: pb.ConfigureRequest) -> asyncio.Future[bytes]:
@@ -170,15 +173,8 @@ _CALLS: dict[type, Callable[[Session, int, Any], asyncio.Future[bytes]]] = {
 }
 
 
-def _lanes_job(
-    session: Session, seq: int, call: Callable[[], LaneStep], *, quick: bool = True
-) -> asyncio.Future[bytes]:
-    return session.job(
-        seq,
-        once(call),
-        lambda step: session.shown(seq, step),
-        quick=quick and _few(session),
-    )
+def _lanes_job(session: Session, seq: int, call: Callable[[], LaneStep]) -> asyncio.Future[bytes]:
+    return session.job(seq, once(call), lambda step: session.shown(seq, step), quick=_few(session))
 
 
 def _few(session: Session) -> bool:
@@ -202,11 +198,17 @@ def _frames(session: Session, options: dict[str, NDArray[Any]]) -> int:
     frames = options.get("observations")
     if frames is None:
         return 0
-    count = frames.size // max(1, session.model.frame_size)
+    frame = len(session.model.package.config.observation_shape)
+    shared = frames.ndim <= 1 + frame
+    acts = options.get("actions")
+    if acts is not None and acts.ndim > 1 + len(session.part.action_space.shape or ()):
+        shared = False  # each lane sees the frames under actions of its own
+    length = frames.shape[0 if frames.ndim <= 1 + frame else 1] if frames.ndim else 0
+    count = length * (1 if shared else session.part.num_lanes)
     if count > session.model.most_frames:
         raise ValueError(
-            f"options: observations holds {count} frames; expected at most "
-            f"{session.model.most_frames}. Begin with the last of them."
+            f"options: {count} real frames; expected at most {session.model.most_frames} over all "
+            "lanes. Begin with the last of them."
         )
     return count
 

@@ -72,8 +72,6 @@ class ServedModel:
         self.package = await self._worker.in_thread(lambda: load_package(self._path))
         config = self.package.config
         pool = await self.pool("features")
-        self.frame_size = int(np.prod(config.observation_shape))
-        """Bytes of one real frame."""
         self.picture_bytes = int(np.prod(config.observation_shape[:2])) * 3
         """Bytes of one lane's picture."""
         self._message = pb.Model(
