@@ -26,7 +26,7 @@ class Lengths:
 
     Args:
         try_rows: the plan for a batch of so many rows, found by a self-test or fixed.
-        whole: the usual number of rows: it is padded by no more than the plan's multiple.
+        whole: the most rows: they are padded by no more than the plan's multiple.
     """
 
     def __init__(self, try_rows: Callable[[int], RowPlan], whole: int) -> None:
@@ -34,6 +34,7 @@ class Lengths:
         self.plan = try_rows(1)
         """Of the shortest batch; all share its ``multiple``."""
         self._known: dict[int, Length] = {}
+        self._tried: dict[int, RowPlan] = {}
 
     def of(self, rows: int) -> Length:
         """How so many rows are run. The first time, a self-test may run a length a few times."""
@@ -43,18 +44,19 @@ class Lengths:
         return known
 
     def all(self) -> list[int]:
-        """The most rows that fit each length there is, up to the usual number, ascending."""
+        """The most rows that fit each length there is, ascending."""
         found, rows = [], 1
-        while rows < self._whole:
+        while rows <= self._whole:
             found.append(min(self._rounded(rows), self._whole))
             rows = found[-1] + 1
-        return [*found, self._whole] if found[-1:] != [self._whole] else found
+        return found
 
     def _find(self, rows: int) -> Length:
-        plan = self._try(rows if rows == self._whole else self._rounded(rows))
-        if plan.tile is not None or rows == self._whole:
-            return Length(plan.padded(rows), plan)
-        return Length(self._rounded(rows), plan)
+        length = self._rounded(rows)
+        plan = self._tried.get(length)
+        if plan is None:
+            plan = self._tried[length] = self._try(length)
+        return Length(length if plan.tile is None else plan.padded(rows), plan)
 
     def _rounded(self, rows: int) -> int:
         """Up to the plan's multiple and, where lengths are tried, to few figures."""
@@ -63,4 +65,4 @@ class Lengths:
             return plan.padded(rows)
         units = -(-rows // plan.multiple)
         step = 1 << max(0, (units - 1).bit_length() - OCTAVE.bit_length())
-        return -(-units // step) * step * plan.multiple
+        return min(-(-units // step) * step * plan.multiple, plan.padded(self._whole))

@@ -141,7 +141,7 @@ def test_the_noise_held_is_the_noise_of_the_clock(data):
     everyone = np.arange(lanes)
     clock.begin(everyone, everyone.astype(np.int64))
     for _ in range(data.draw(st.integers(1, 40))):
-        match data.draw(st.sampled_from(["step"] * 6 + ["begin", "begin", "jump"])):
+        match data.draw(st.sampled_from(["step"] * 6 + ["some"] * 6 + ["begin", "begin", "jump"])):
             case "step":
                 needed = data.draw(some)
                 noise, chance = held.take(needed)
@@ -152,6 +152,22 @@ def test_the_noise_held_is_the_noise_of_the_clock(data):
                 np.testing.assert_array_equal(chance[needed], expected.termination[0])
                 assert len(chance) == lanes
                 clock.step += needed
+            case "some":
+                order = data.draw(st.permutations(range(lanes)))
+                which = np.array(order[: data.draw(st.integers(1, lanes))])
+                needed = data.draw(st.none() | some)
+                needed = None if needed is None else needed[: len(which)]
+                noise, chance = held.take_some(which, needed, len(which) + 3)
+                assert len(noise.uniform) == len(noise.normal) == len(which) + 3
+                mask = np.ones(len(which), bool) if needed is None else needed
+                clocks = (clock.seed, clock.episode, clock.step)
+                at = [torch.from_numpy(a[which][mask]) for a in clocks]
+                expected = draw_steps(SHAPE, *at, steps=1)
+                found = [part[: len(which)][mask] for part in (noise.uniform, noise.normal)]
+                assert torch.equal(found[0], expected.uniform[0])
+                assert torch.equal(found[1], expected.normal[0])
+                np.testing.assert_array_equal(chance[mask], expected.termination[0])
+                clock.step[which] += mask
             case "begin":
                 which = np.flatnonzero(data.draw(some))
                 seeds = data.draw(st.sampled_from([-1, -1, 5]))

@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 
 from dreamenv.dream import Dream
+from dreamenv.dream.together import step_together
 
 COMPILER = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
 
 
-@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no C++ compiler {COMPILER!r} here")
+needs_compiler = pytest.mark.skipif(
+    shutil.which(COMPILER) is None, reason=f"no C++ compiler {COMPILER!r} here"
+)
+
+
+@needs_compiler
 def test_a_compiled_lane_dreams_the_same_in_any_batch(small, actions_of) -> None:
     plain = Dream(small, 1)
     one, many = (Dream(small, lanes, compile=True) for lanes in (1, 9))
@@ -32,3 +38,19 @@ def test_a_compiled_lane_dreams_the_same_in_any_batch(small, actions_of) -> None
             assert alone.tobytes() == last.tobytes(), name
             # The same sums, rounded otherwise.
             np.testing.assert_allclose(alone, getattr(shown[plain], name)[0], atol=1e-3)
+
+
+@needs_compiler
+def test_compiled_parts_dream_the_same_together_as_alone(small, actions_of) -> None:
+    table = Dream(small, 40, compile=True, termination="none")
+    parts = [table.part([7]), table.part(range(39, 9, -1)), table.part([1, 0])]
+    alone = [table.part([3]), Dream(small, 30, compile=True, termination="none")]
+    for part in (*parts, *alone):
+        part.reset(seeds=range(part.num_lanes))
+    for action in actions_of(0, 5):
+        given = [np.tile(action, (part.num_lanes, 1)) for part in parts]
+        shown = step_together([p.check(a) for p, a in zip(parts, given, strict=True)])
+        for found, one, own in zip(shown, alone, given, strict=False):
+            expected = one.step(own)
+            assert found.observation.tobytes() == expected.observation.tobytes()
+            assert found.reward.tobytes() == expected.reward.tobytes()
