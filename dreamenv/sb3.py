@@ -10,7 +10,7 @@ from dreamenv.make import DreamKnobs, dream_source
 
 if find_spec("stable_baselines3") is None:
     raise ImportError('dreamenv.sb3 needs Stable-Baselines3: pip install "dreamenv[sb3]"')
-from dreamenv_client import sb3 as face
+import dreamenv_client.sb3 as face
 
 
 class DreamVecEnv(face.DreamVecEnv):
