@@ -122,9 +122,11 @@ class ServerConfig:
             # Large observations in few frames, and windows open from the start.
             ("grpc.http2.max_frame_size", 1 << 20),
             ("grpc.http2.lookahead_bytes", 1 << 22),
-            # Half-open connections die.
+            # Half-open connections die. (It is the ping's timeout that ends them: with the
+            # keepalive's alone, gRPC waits for a minute.)
             ("grpc.keepalive_time_ms", round(self.keepalive_seconds * 1000)),
             ("grpc.keepalive_timeout_ms", round(self.keepalive_seconds * 500)),
+            ("grpc.http2.ping_timeout_ms", round(self.keepalive_seconds * 500)),
             ("grpc.http2.max_pings_without_data", 0),
             # Clients may look for them, too, whether a call is active or not.
             ("grpc.keepalive_permit_without_calls", 1),
