@@ -139,8 +139,12 @@ class DreamService:
         await self._worker.stop()
 
     async def _say_goodbye(self, session: Session) -> None:
+        session.leaving = True
         if session.stream is None:
             return
+        idle = asyncio.Event()
+        session.when_idle(idle.set)
+        await idle.wait()
         try:
             snapshot = await self._worker.run(session.sealed)
         except Exception as error:  # the stream is ended all the same

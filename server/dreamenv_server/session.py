@@ -73,6 +73,9 @@ class Session:
         self.epoch = 1
         self.last_seq = 0
         self.closed = False
+        self.leaving = False
+        """Whether the server shuts down: it makes no more calls, and answers those that come after
+        with where the session stands."""
         self.ends_at = time.monotonic() + lease_seconds
         """When the lease runs out, unless a stream is attached."""
         self.stream: End | None = None
@@ -268,6 +271,8 @@ class Session:
         if seq == self.last_seq and seq:
             self.shared.metrics.replayed()
             return self._last_reply
+        if self.leaving:
+            return self._wait()
         if self._pending:
             busy = f"seq {seq}; the call with seq {self._pending} is still being worked on."
             raise Refused(grpc.StatusCode.FAILED_PRECONDITION, busy)

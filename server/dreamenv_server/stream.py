@@ -51,7 +51,9 @@ class Stream:
                     return
                 reply = handle(message, epoch)
                 if not isinstance(reply, bytes):
+                    self._reading = session.leaving  # then nobody will answer
                     reply = await reply
+                    self._reading = False
                 await write(reply)
                 moved(len(message), len(reply))
         except asyncio.CancelledError:

@@ -150,13 +150,17 @@ class Worker:
 
     async def _background_batch(self, pool: Pool) -> None:
         queue = self._background[pool]
-        waiting = [queue.popleft()]
-        lanes = len(waiting[0].turn.actions)
-        while queue and lanes + len(queue[0].turn.actions) <= BACKGROUND_LANES:
-            waiting.append(queue.popleft())
-            lanes += len(waiting[-1].turn.actions)
+        waiting: list[Waiting] = []
+        lanes = 0
+        while queue and (not waiting or lanes + len(queue[0].turn.actions) <= BACKGROUND_LANES):
+            one = queue.popleft()
+            if not one.turn.part.closed:  # else its rollout was given up
+                waiting.append(one)
+                lanes += len(one.turn.actions)
         if not queue:
             del self._background[pool]
+        if not waiting:
+            return
         steps = await self._step(pool, waiting, lanes)
         if steps is not None:
             for one, step in zip(waiting, steps, strict=True):

@@ -156,6 +156,19 @@ def test_rollouts_are_stepped_a_slice_at_a_time(pool):
     with_worker(work)
 
 
+def test_a_rollout_that_was_given_up_harms_no_other(pool):
+    parts = [begun(pool, 10, i) for i in range(3)]
+
+    async def work(worker, record):
+        first, given_up, last = (worker.background(pool, part.check(actions(10))) for part in parts)
+        parts[1].close()
+        await asyncio.gather(first, last)
+        assert record.run == [("rollout", 20)]
+        assert not given_up.done()
+
+    with_worker(work)
+
+
 def test_a_fault_in_a_batch_is_told_to_each_and_the_worker_goes_on(pool):
     bad, good, later = begun(pool, 1, 0), begun(pool, 1, 1), begun(pool, 1, 2)
 
