@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakSet
 
+from dreamenv_client.native_threads import await_end
 from dreamenv_client.server_config import ServerConfig
 
 # grpc reads it as it is imported. Without it a process forked while channels are open, by code that
@@ -22,6 +23,9 @@ SERVICE = "/dreamenv.v1.Dreams/"
 KEEPALIVE_SECONDS = 15.0
 """A connection on which nothing came for so long is probed, while a stream is open on it."""
 KEEPALIVE_TIMEOUT = 10.0
+GRPC_THREADS = ("event_engine", "grpc_", "lifeguard", "timer_", "default-exec", "resolver-exec")
+GRPC_SECONDS = 1.0
+"""How long a fork waits for these to end."""
 CONNECT_SECONDS = 10.0
 """The longest that one attempt to connect may take."""
 
@@ -79,6 +83,8 @@ class Channel:
 lock = threading.RLock()
 """Held while channels and streams open, so that no fork comes between."""
 _channels: dict[tuple[int, ServerConfig], Channel] = {}
+_used: set[ServerConfig] = set()
+"""Of channels opened since the last fork: grpc's threads outlive a channel for a moment."""
 
 
 def acquire(config: ServerConfig) -> Channel:
@@ -88,6 +94,7 @@ def acquire(config: ServerConfig) -> Channel:
         channel = _channels.get(key)
         if channel is None:
             channel = _channels[key] = Channel(config)
+            _used.add(config)
         channel.holders += 1
         return channel
 
@@ -118,9 +125,11 @@ def _options() -> list[tuple[str, int]]:
         # Large observations in few frames.
         ("grpc.http2.max_frame_size", 1 << 20),
         ("grpc.http2.lookahead_bytes", 1 << 22),
-        # A connection whose other end is gone without a word is noticed within half a minute.
+        # A connection whose other end is gone without a word is noticed within half a minute. (It
+        # is the ping's timeout that ends it: with the keepalive's alone, gRPC waits for a minute.)
         ("grpc.keepalive_time_ms", int(1000 * KEEPALIVE_SECONDS)),
         ("grpc.keepalive_timeout_ms", int(1000 * KEEPALIVE_TIMEOUT)),
+        ("grpc.http2.ping_timeout_ms", int(1000 * KEEPALIVE_TIMEOUT)),
         ("grpc.keepalive_permit_without_calls", 0),
         ("grpc.http2.max_pings_without_data", 0),
         # Repeating a step is for the session to do, which counts them.
@@ -152,9 +161,17 @@ def _credentials(config: ServerConfig) -> grpc.ChannelCredentials | None:
 
 
 def _before_fork() -> None:
-    """Threads and connections do not survive a fork, and grpc's now and then crash the child. So
-    there are none: sessions attach again at their next call."""
+    """Threads and connections do not survive a fork, and a lock that a thread of grpc's holds at
+    that moment hangs the child. So there are none: channels are closed, whereupon grpc ends all its
+    threads, unless somebody else uses it too. Sessions attach again at their next call."""
     lock.acquire()  # nobody opens one meanwhile
+    _close_all()
+    if _used:
+        _used.clear()
+        await_end(GRPC_THREADS, GRPC_SECONDS)
+
+
+def _close_all() -> None:
     for channel in list(_channels.values()):
         for user in list(channel.users):
             user.close()

@@ -48,8 +48,10 @@ class Connection:
 
     ends: tuple[socket.socket, socket.socket]
     """The client's and the server's."""
-    kind: str | None
-    at_bytes: float
+    kind: str | None = None
+    """What will break it …"""
+    at_bytes: float = 0.0
+    """… once it has carried so many."""
     carried: int = 0
     lost: set[int] = field(default_factory=set)
     """The ends whose bytes are thrown away …"""
@@ -130,22 +132,26 @@ class Proxy:
         while True:
             client, _ = await self._loop.sock_accept(self._listening)
             self.accepted += 1
-            faults, luck = self.faults, self._luck
-            kind = None if faults is None else luck.choice(faults.kinds)
-            mean = 1.0 if faults is None else faults.mean_bytes
-            carried = Connection((client, socket.socket()), kind, luck.expovariate(1 / mean))
+            carried = Connection((client, socket.socket()))
             for end in carried.ends:
                 end.setblocking(False)
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             carried.flowing.set()
             self._open.add(carried)
-            if kind == "refuse":
+            self._draw(carried)
+            if carried.kind == "refuse":
                 self._break(carried, 0)
-                continue
-            carried.tasks.append(self._loop.create_task(self._start(carried)))
-            if faults is not None:
-                after = luck.expovariate(1 / faults.mean_seconds)
-                self._loop.call_later(after, self._break, carried, luck.randrange(2))
+            else:
+                carried.tasks.append(self._loop.create_task(self._start(carried)))
+
+    def _draw(self, connection: Connection) -> None:
+        """What happens to a connection next, and when."""
+        faults, luck = self.faults, self._luck
+        if faults is not None:
+            connection.kind = luck.choice(faults.kinds)
+            connection.at_bytes = connection.carried + luck.expovariate(1 / faults.mean_bytes)
+            after = luck.expovariate(1 / faults.mean_seconds)
+            self._loop.call_later(after, self._break, connection, luck.randrange(2))
 
     async def _start(self, connection: Connection) -> None:
         host, port = self.upstream.rsplit(":", 1)
@@ -185,7 +191,7 @@ class Proxy:
             self._end(connection)
 
     def _break(self, connection: Connection, source: int) -> None:
-        """Do to a connection what was drawn for it, once."""
+        """Do to a connection what was drawn for it."""
         kind, connection.kind = connection.kind, None
         if kind is None or connection not in self._open:
             return
@@ -202,6 +208,7 @@ class Proxy:
             connection.flowing.clear()
             longest = 0.0 if self.faults is None else self.faults.stall_seconds
             self._loop.call_later(self._luck.uniform(0, longest), connection.flowing.set)
+            self._draw(connection)
 
     def _end(self, connection: Connection, *, reset: bool = False) -> None:
         if connection in self._open:
