@@ -272,6 +272,35 @@ def test_each_client_has_its_own_quota(serve, dreams, tmp_path):
     run(test)
 
 
+def test_a_revoked_token_ends_its_stream_and_its_session_goes_on_for_a_new_one(
+    serve, dreams, tmp_path
+):
+    path = tmp_path / "tokens"
+    path.write_text(f"alice:{TOKEN}\n")
+    path.chmod(0o600)
+
+    async def test() -> None:
+        async with serve(token_file=path) as server, connect(server) as channel:
+            calls = dreams(channel)
+            old, new = [
+                {"metadata": (("authorization", f"Bearer {token}"),)}
+                for token in (TOKEN, TOKEN[::-1])
+            ]
+            info = await calls.OpenSession(pb.OpenSessionRequest(model="tiny", lanes=2), **old)
+            attach = pb.SessionRequest(attach=pb.AttachRequest(session=info.session))
+            stream = calls.Session(**old)
+            await stream.write(attach)
+            assert (await stream.read()).WhichOneof("result") == "attached"
+            path.write_text(f"alice:{TOKEN[::-1]}\n")
+            with refused(CODE.UNAUTHENTICATED, "the token was revoked"):
+                await stream.read()  # without a call: the server looks by itself
+            again = calls.Session(**new)
+            await again.write(attach)
+            assert (await again.read()).attached.session == info.session
+
+    run(test)
+
+
 def test_a_message_that_is_too_large_is_refused_and_the_server_goes_on(serve, dreams):
     async def test() -> None:
         async with serve(max_message_mb=1) as server, connect(server) as channel:
