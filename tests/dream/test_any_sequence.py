@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamenv.dream import Dream
+from dreamenv.dream import noise as noise_module
 from dreamenv.dream.clock import Clock
 from dreamenv.dream.draws import draw_episodes, draw_steps
 from dreamenv.dream.noise import NoiseBlocks
@@ -204,3 +205,43 @@ def test_the_noise_of_a_lane_restored_to_where_its_block_would_have_begun():
     take(held._steps - 5)
     clock.step[0] = 95
     take(held._steps)
+
+
+@pytest.mark.parametrize("back", [1, 5, 64])
+def test_the_noise_of_one_of_several_lanes_that_goes_back(back):
+    """Into what its block held before it was drawn anew."""
+    import torch
+
+    clock, lanes = Clock(3), np.arange(3)
+    clock.begin(lanes, lanes + 7)
+    held = NoiseBlocks(SHAPE, clock, 8, torch.device("cpu"))
+    for time in range(100):
+        if time == 70:
+            clock.step[1] -= back
+        which = lanes[time % 2 :]
+        noise, chance = held.take_some(which, None, 4)
+        at = [torch.from_numpy(a[which]) for a in (clock.seed, clock.episode, clock.step)]
+        expected = draw_steps(SHAPE, *at, steps=1)
+        assert torch.equal(noise.normal[: len(which)], expected.normal[0])
+        np.testing.assert_array_equal(chance, expected.termination[0])
+        clock.step[which] += 1
+
+
+def test_the_noise_of_a_lane_whose_next_episode_was_drawn_for_few_steps(monkeypatch):
+    """While some of the lanes stepped; it then begins while all do."""
+    import torch
+
+    monkeypatch.setattr(noise_module, "ROW_STEPS_OF_SOME", 6)
+    clock, lanes = Clock(3), np.arange(3)
+    clock.begin(lanes, lanes + 7)
+    held = NoiseBlocks(SHAPE, clock, 8, torch.device("cpu"))
+    held.take_some(lanes, None, 4)
+    for time in range(12):
+        if time == 3:
+            clock.begin(lanes[1:2], np.array([-1]))
+        noise, chance = held.take()
+        at = [torch.from_numpy(a) for a in (clock.seed, clock.episode, clock.step)]
+        expected = draw_steps(SHAPE, *at, steps=1)
+        assert torch.equal(noise.normal[:3], expected.normal[0])
+        np.testing.assert_array_equal(chance, expected.termination[0])
+        clock.step += 1

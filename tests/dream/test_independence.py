@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from dreamenv_client.lanes import LaneStep
 
 from dreamenv.dream import Dream
+from dreamenv.dream.together import step_together
 
 STEPS = 500
 SEED = 1000
@@ -75,6 +77,32 @@ def test_trajectories_are_the_same_in_any_batch(
         assert [one.agrees(reference.shown) for one in followers] == [True] * len(followers), step
         episodes += int((reference.shown.terminated | reference.shown.truncated).sum())
     assert episodes > 1000, "too few episodes ended for this to say much"
+
+
+def test_trajectories_are_the_same_in_any_company_of_parts(car, actions_of) -> None:
+    """Batches of many lengths, as parts of 1 to 70 lanes step in changing company."""
+    reference = Dream(car, 128)
+    shown = reference.reset(seeds=range(128))
+    table, order = Dream(car, 400), np.random.default_rng(0).permutation(400)
+    firsts = [0, 1, 2, 5, 17, 58, 128]
+    parts = [table.part(order[a:b]) for a, b in itertools.pairwise(firsts)]
+    for part, first in zip(parts, firsts, strict=False):
+        part.reset(seeds=range(first, first + part.num_lanes))
+    actions = np.stack([actions_of(lane, 120) for lane in range(128)], axis=1)
+    for step, company in enumerate(np.random.default_rng(1).integers(0, 3, (120, len(parts)))):
+        over = shown.terminated | shown.truncated
+        shown = reference.step(actions[step], reset=over)
+        for group in range(3):  # at each step they fall into three groups anew
+            some = [i for i in range(len(parts)) if company[i] == group]
+            given = [slice(firsts[i], firsts[i + 1]) for i in some]
+            turns = [
+                parts[i].check(actions[step, lanes], over[lanes])
+                for i, lanes in zip(some, given, strict=True)
+            ]
+            for found, lanes in zip(step_together(turns), given, strict=True):
+                assert found.observation.tobytes() == shown.observation[lanes].tobytes()
+                assert found.reward.tobytes() == shown.reward[lanes].tobytes()
+                assert found.terminated.tobytes() == shown.terminated[lanes].tobytes()
 
 
 def test_lane_i_seeded_s_is_a_lane_seeded_s_plus_i_alone(small, actions_of) -> None:

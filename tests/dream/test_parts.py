@@ -243,6 +243,7 @@ def test_parts_dream_what_dreams_of_their_own_would(package, obs, request, first
         if first % 2:  # so that random numbers run out all the time
             patch.setattr(noise, "LONGEST_BLOCK", 5)
             patch.setattr(noise, "COMPANY", 3)
+            patch.setattr(noise, "ROW_STEPS_OF_SOME", 12)
         shared = Shared(request.getfixturevalue(package), obs, np.random.default_rng(first))
         for name, seed, what in sequence:
             getattr(shared, name)(np.random.default_rng(seed), what)
