@@ -33,6 +33,10 @@ STATUSES = {code.value[0]: code for code in grpc.StatusCode}
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
+class Answered(Refused):
+    """A session's own refusal, which it has counted."""
+
+
 class DreamService:
     """See the module. For one event loop.
 
@@ -169,7 +173,8 @@ class DreamService:
                 reply = await method(_read(parse, message), context)
             except Exception as error:
                 await self._abort(context, name, error, began)
-            self._metrics.call(name, "OK", time.perf_counter() - began)
+            if name not in CALLS:  # those their session counts, as it does on a stream
+                self._metrics.call(name, "OK", time.perf_counter() - began)
             return reply
 
         return run
@@ -178,7 +183,8 @@ class DreamService:
         code = code_of(error)
         if code is grpc.StatusCode.INTERNAL and not isinstance(error, Refused):
             log.error("%s failed", name, exc_info=error)
-        self._metrics.call(name, code.name, time.perf_counter() - began)
+        if not isinstance(error, Answered):
+            self._metrics.call(name, code.name, time.perf_counter() - began)
         await context.abort(code, message_of(error))
 
     async def _list_models(self, request: pb.ListModelsRequest, context: Context) -> Any:
@@ -224,7 +230,7 @@ class DreamService:
             )
             result = getattr(reply, reply.WhichOneof("result") or "error")
             if isinstance(result, pb.Error):
-                raise Refused(STATUSES[result.code], result.message)
+                raise Answered(STATUSES[result.code], result.message)
             return result
 
         return run

@@ -13,6 +13,8 @@ from dreamenv_server.refusal import Refused
 from dreamenv_server.session import Reply
 from dreamenv_server.sessions import Sessions
 
+ATTACH_SECONDS = 10.0
+"""In which a stream must say whose it is: those that never do would pile up."""
 Context = grpc.aio.ServicerContext[Any, bytes]
 
 
@@ -32,7 +34,12 @@ class Stream:
             Refused: the status that the stream ends with.
         """
         self._task = asyncio.current_task()
-        first = await self._context.read()
+        try:
+            async with asyncio.timeout(ATTACH_SECONDS):
+                first = await self._context.read()
+        except TimeoutError as error:
+            late = f"no message in {ATTACH_SECONDS:g} s; expected attach."
+            raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, late) from error
         if first is grpc.aio.EOF:
             return
         session = self._sessions.get(_session_name(first), self._client)
