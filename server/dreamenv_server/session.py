@@ -119,7 +119,7 @@ class Session:
 
     def detach(self, end: End) -> None:
         """Let go of a stream, if it is still the one: the lease begins to run."""
-        if self.stream is end:
+        if self.stream == end:  # a bound method is a new object each time
             self.stream = None
             self.renew()
 
