@@ -114,12 +114,18 @@ class Dream(Part):
         self.table.taken[at] = True
         return Part(self.table, at, self.observation_space)
 
-    def prepare(self) -> None:
-        """Try now what would be tried when parts first step so many lanes together."""
+    def prepare(self, most: int | None = None) -> None:
+        """Run now the self-tests that would be run as parts first step so many lanes together.
+
+        Args:
+            most: lanes that will be stepped at once; all of them if None.
+        """
         self.require_open()
+        lengths = self.table.lanes.lengths
         with torch.inference_mode():
-            for rows in self.table.lanes.lengths.all():
-                self.table.lanes.lengths.of(rows)
+            for rows in lengths.all():
+                if most is None or rows <= lengths.of(most).rows:
+                    lengths.of(rows)
 
     def close(self) -> None:
         """Free the model and the lanes, those of its parts as well."""

@@ -71,16 +71,17 @@ def test_a_length_that_differs_is_run_in_tiles_and_tried_once():
     assert tried == [1, 104, 144]
 
 
-def test_once_prepared_no_length_is_tried_any_more(small, monkeypatch):
+@pytest.mark.parametrize("most", [None, 99])
+def test_once_prepared_no_length_is_tried_any_more(small, monkeypatch, most):
     dream = Dream(small, 150)
-    dream.prepare()
+    dream.prepare(most)
 
     def tried(*_: Any, **__: Any) -> None:
         raise AssertionError("a length was tried")
 
     monkeypatch.setattr(imagination_module, "plan_rows", tried)
     rng = np.random.default_rng(0)
-    for size in (1, 2, 3, 17, 40, 41, 99, 150):
+    for size in (1, 2, 3, 17, 40, 41, 99, most or 150):
         part = dream.part(rng.permutation(150)[:size])
         part.reset(seeds=range(size))
         part.step(np.zeros((size, 3)))
