@@ -176,3 +176,17 @@ def test_a_session_outlives_its_stream_for_a_lease(dreams: Dreams, opened):
     assert again.last == 1
     assert again.Reset(seq=1) == first
     again.close()
+
+
+def test_a_session_whose_stream_ended_expires(dreams: Dreams, opened):
+    session = StreamSession(dreams, opened(lease_seconds=0.2))
+    session.Reset()
+    lease = session.info.lease.seconds
+    session.stream.end()
+    header = pb.Header(session=session.info.session)
+    for patience in (4, 8, 16, 32, 64):  # each renewal that finds it alive begins its lease anew
+        time.sleep(patience * lease)
+        found = code_of(lambda: dreams.RenewLease(pb.RenewLeaseRequest(header=header)))
+        if found is not StatusCode.OK:
+            break
+    assert found is StatusCode.NOT_FOUND, f"after {patience} times its lease of {lease} s"
