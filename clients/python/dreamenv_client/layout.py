@@ -21,6 +21,7 @@ from dreamenv_client.wire import LANE_ARRAYS, dtype_number
 
 SEQ_TAG = b"\x09"  # field 1, fixed64
 SEQ = struct.Struct("<Q")
+BOOLS = b"\x00\x01"  # the bytes that a bool may be
 STEP = pb.SessionRequest.DESCRIPTOR.fields_by_name["step"].number
 LANES = pb.SessionReply.DESCRIPTOR.fields_by_name["lanes"].number
 
@@ -59,7 +60,7 @@ class Layout:
         places, at = [], 1 + SEQ.size
         for piece, (dtype, shape, size) in zip(pieces, self._arrays, strict=True):
             begin = at + len(piece)
-            places.append((at, begin, piece, dtype, shape, dtype.kind == "b"))
+            places.append((at, begin, begin + size, piece, dtype, shape, dtype.kind == "b"))
             at = begin + size
         self._places = places
 
@@ -83,14 +84,12 @@ class Layout:
         if len(message) != self.size or message[0] != SEQ_TAG[0]:
             return None
         arrays: list[NDArray[Any]] = []
-        for at, begin, piece, dtype, shape, bools in self._places:
+        for at, begin, after, piece, dtype, shape, bools in self._places:
             if message[at:begin] != piece:
                 return None
-            count = math.prod(shape)
-            array = np.frombuffer(message, dtype, count, begin) if count else np.empty(0, dtype)
-            if bools and array.view(np.uint8).max(initial=0) > 1:
+            if bools and message[begin:after].translate(None, BOOLS):
                 return None
-            arrays.append(array.reshape(shape))
+            arrays.append(np.ndarray(shape, dtype, message, begin))
         return SEQ.unpack_from(message, 1)[0], arrays
 
 
