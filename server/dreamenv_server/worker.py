@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from dreamenv_client.lanes import LaneStep
@@ -30,6 +30,7 @@ HOLD = 0.0001
 BACKGROUND_LANES = 256
 """Lanes of rollouts stepped at a time, between the batches of those who step."""
 
+T = TypeVar("T")
 Done = Callable[[Any, BaseException | None], None]
 """Takes a result, or what was raised instead."""
 Job = Generator[None, None, Any]
@@ -54,6 +55,8 @@ class Worker:
         self._background: dict[Pool, deque[Waiting]] = {}
         self._jobs: deque[tuple[Job, Done, bool]] = deque()
         self._wake = asyncio.Event()
+        self._resting = False
+        """Whether it waits for something to do: then the loop may step a lone session itself."""
         self._thread = ThreadPoolExecutor(
             1, thread_name_prefix="device", initializer=torch.set_num_threads, initargs=(threads,)
         )
@@ -71,13 +74,23 @@ class Worker:
         self._thread.shutdown(wait=True)
 
     def turn(self, pool: Pool, turn: Turn, done: Done) -> None:
-        """Step some lanes in the next batch."""
-        pool.came(turn.part, time.perf_counter())
+        """Step some lanes in the next batch; at once, where there is nobody to share it with."""
+        now = time.perf_counter()
+        pool.came(turn.part, now)
+        one = Waiting(turn, done)
+        if self._resting and self._is_quick(pool, len(turn.actions)) and not pool.any_due(now):
+            steps = None
+            try:
+                steps = _stepped(pool, [one])
+            except Exception as error:  # a fault of ours ends sessions, not the worker
+                _fail([one], error)
+            self._told(pool, [one], steps, now, 0.0)
+            return
         waiting = self._turns.get(pool)
         if waiting is None:
-            self._turns[pool] = [Waiting(turn, done)]
+            self._turns[pool] = [one]
         else:
-            waiting.append(Waiting(turn, done))
+            waiting.append(one)
         self._awake()
 
     def background(self, pool: Pool, turn: Turn) -> asyncio.Future[LaneStep]:
@@ -102,21 +115,25 @@ class Worker:
         self.job(once(function), _into(future))
         return await future
 
-    async def in_thread(self, function: Callable[[], Any]) -> Any:
+    async def in_thread(self, function: Callable[[], T]) -> T:
         """What a function returns that touches no lane of a pool, run beside the loop."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     def _awake(self) -> None:
+        self._resting = False
         self._wake.set()
 
     async def _work(self) -> None:
         while True:
-            await self._wake.wait()
+            if not self._wake.is_set():
+                self._resting = True
+                await self._wake.wait()
             held = await self._hold()
             self._wake.clear()
             turns, self._turns = self._turns, {}
             for pool, waiting in turns.items():
-                await self._batch(pool, waiting, held)
+                began = time.perf_counter()
+                self._told(pool, waiting, await self._step(pool, waiting), began, held)
             if self._jobs:
                 await self._slice()
             for pool in list(self._background):
@@ -137,16 +154,20 @@ class Worker:
             await asyncio.sleep(0)
         return time.perf_counter() - began
 
-    async def _batch(self, pool: Pool, waiting: list[Waiting], held: float) -> None:
-        lanes = sum(len(one.turn.actions) for one in waiting)
-        began = time.perf_counter()
-        steps = await self._step(pool, waiting, lanes)
+    def _told(
+        self,
+        pool: Pool,
+        waiting: list[Waiting],
+        steps: list[LaneStep] | None,
+        began: float,
+        held: float,
+    ) -> None:
+        """Tell those who stepped together."""
         now = time.perf_counter()
         if steps is not None:
-            for one, step in zip(waiting, steps, strict=True):
-                one.done(step, None)
+            _tell(waiting, steps)
         pool.answered((one.turn.part for one in waiting), now)
-        self._metrics.batch(lanes, now - began, held)
+        self._metrics.batch(_lanes(waiting), now - began, held)
 
     async def _background_batch(self, pool: Pool) -> None:
         queue = self._background[pool]
@@ -161,29 +182,23 @@ class Worker:
             del self._background[pool]
         if not waiting:
             return
-        steps = await self._step(pool, waiting, lanes)
+        steps = await self._step(pool, waiting)
         if steps is not None:
-            for one, step in zip(waiting, steps, strict=True):
-                one.done(step, None)
+            _tell(waiting, steps)
             self._metrics.rollout(lanes)
 
-    async def _step(self, pool: Pool, waiting: list[Waiting], lanes: int) -> list[LaneStep] | None:
+    async def _step(self, pool: Pool, waiting: list[Waiting]) -> list[LaneStep] | None:
         """What each of them gets; None if that failed, of which they were told."""
-        turns = [one.turn for one in waiting]
-        began = time.perf_counter()
         try:
-            if pool.seconds(lanes) < QUICK:
-                steps = step_together(turns)
-            else:
-                steps = await self.in_thread(lambda: step_together(turns))
-        except (
-            Exception
-        ) as error:  # told to each of them: a fault of ours ends sessions, not the worker
-            for one in waiting:
-                one.done(None, error)
+            if self._is_quick(pool, _lanes(waiting)):
+                return _stepped(pool, waiting)
+            return await self.in_thread(lambda: _stepped(pool, waiting))
+        except Exception as error:  # as above
+            _fail(waiting, error)
             return None
-        pool.took(lanes, time.perf_counter() - began)
-        return steps
+
+    def _is_quick(self, pool: Pool, lanes: int) -> bool:
+        return pool.seconds(lanes) < QUICK
 
     async def _slice(self) -> None:
         """One slice of the oldest job."""
@@ -203,6 +218,31 @@ def once(function: Callable[[], Any]) -> Job:
     """A job of one slice."""
     yield from ()
     return function()
+
+
+def _lanes(waiting: list[Waiting]) -> int:
+    return sum(len(one.turn.actions) for one in waiting)
+
+
+def _stepped(pool: Pool, waiting: list[Waiting]) -> list[LaneStep]:
+    """What each of them gets."""
+    began = time.perf_counter()
+    steps = step_together([one.turn for one in waiting])
+    pool.took(_lanes(waiting), time.perf_counter() - began)
+    return steps
+
+
+def _tell(waiting: list[Waiting], steps: list[LaneStep]) -> None:
+    for one, step in zip(waiting, steps, strict=True):
+        try:
+            one.done(step, None)
+        except Exception as error:  # to write a reply, say: the others get theirs
+            one.done(None, error)
+
+
+def _fail(waiting: list[Waiting], error: Exception) -> None:
+    for one in waiting:
+        one.done(None, error)
 
 
 def _next(job: Job) -> tuple[bool, Any]:
