@@ -56,6 +56,8 @@ class Attacker:
         self.address, self.model = address, model
         self.answers: Counter[tuple[str, StatusCode]] = Counter()
         self.faults: list[tuple[str, StatusCode, str, bytes]] = []
+        self.told: set[str] = set()
+        """What refusals said; the first ten thousand."""
         self._luck = random.Random(seed)
         self._mutations = Mutations(seed)
         self._metadata = [] if token is None else [("authorization", f"Bearer {token}")]
@@ -118,6 +120,8 @@ class Attacker:
 
     def _note(self, kind: str, code: StatusCode, told: str, sent: bytes) -> None:
         self.answers[kind, code] += 1
+        if code is not StatusCode.OK and len(self.told) < 10_000:
+            self.told.add(told)
         if code not in PROPER or (code is not StatusCode.OK and not told):
             self.faults.append((kind, code, told, sent))
 

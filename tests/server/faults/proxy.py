@@ -100,6 +100,15 @@ class Proxy:
 
         return asyncio.run_coroutine_threadsafe(drop(), self._loop).result(timeout=30)
 
+    def silence(self) -> None:
+        """Let nothing more pass on the connections there are, and tell nobody."""
+
+        async def silence() -> None:
+            for connection in self._open:
+                connection.lost.update((0, 1))
+
+        asyncio.run_coroutine_threadsafe(silence(), self._loop).result(timeout=30)
+
     def close(self) -> None:
         """Close all connections and the port."""
         if self._thread.is_alive():
