@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dreamenv_server.worker import Worker
 
 KINDS: tuple[ObservationKind, ...] = get_args(ObservationKind)
+PREPARED = 64
+"""Batches of up to so many lanes are tried as lanes are made, so that the first ones stall nobody."""
 MOST_FRAMES = 1024
 """Real frames that one call may have the model look at."""
 
@@ -135,15 +137,18 @@ class ServedModel:
         return self._filters[kind]
 
     async def _make(self, kind: str) -> Pool:
-        dream = await self._worker.in_thread(
-            lambda: Dream(
+        def make() -> Dream:
+            dream = Dream(
                 self.package,
                 self._lanes,
                 obs=kind,  # type: ignore[arg-type]  # one of KINDS
                 device=self.device,
                 compile=self._compile,
             )
-        )
+            dream.prepare(min(PREPARED, self._lanes))
+            return dream
+
+        dream = await self._worker.in_thread(make)
         self._metrics.capacity(self.name, kind, self._lanes)
         return Pool(self.name, kind, dream)
 
