@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KINDS: tuple[ObservationKind, ...] = get_args(ObservationKind)
 PREPARED = 64
-"""Batches of up to so many lanes are tried as lanes are made, so that the first ones stall nobody."""
+"""Batches of up to so many lanes are tried as lanes are made: so the first ones stall nobody."""
 MOST_FRAMES = 1024
 """Real frames that one call may have the model look at."""
 
