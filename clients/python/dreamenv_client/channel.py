@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -95,6 +96,7 @@ def acquire(config: ServerConfig) -> Channel:
         if channel is None:
             channel = _channels[key] = Channel(config)
             _used.add(config)
+            _heed_forks()
         channel.holders += 1
         return channel
 
@@ -179,4 +181,10 @@ def _close_all() -> None:
     _channels.clear()
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=lock.release, after_in_child=lock.release)
+@functools.cache
+def _heed_forks() -> None:
+    """Once there is a channel: hooks run in the reverse order, and grpc, whose own hook halts the
+    threads that closing needs, registers it with the first one."""
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=lock.release, after_in_child=lock.release
+    )

@@ -76,6 +76,7 @@ class Connection:
     ) -> None:
         self.config, self._request = config, request
         self._reconnect_seconds, self._snapshot_every = reconnect_seconds, snapshot_every
+        self._process = os.getpid()
         self._calls = threading.Lock()
         self._stream: Stream | None = None
         self._lost: SessionLost | None = None
@@ -106,6 +107,7 @@ class Connection:
             ValueError, RuntimeError: the server refused it; nothing has changed.
             RemoteError: see :mod:`dreamenv_client.errors`.
         """
+        self._check_process()
         with self._calls:
             self._ready()
             progress = self._progress
@@ -123,6 +125,7 @@ class Connection:
         Raises:
             ValueError, RuntimeError, RemoteError: as :meth:`call`.
         """
+        self._check_process()
         with self._calls:
             self._ready()
             patience = Patience(self._reconnect_seconds)
@@ -153,6 +156,8 @@ class Connection:
             return
         self.closed = True
         self._forget.detach()
+        if self._process != os.getpid():
+            return  # inherited through a fork: its owner goes on
         if self._lost is None:
             close_session(self.config, self.info.session)
         if self._stream is not None:
@@ -163,10 +168,18 @@ class Connection:
         done.atexit = False
         return done
 
+    def _check_process(self) -> None:
+        """Two processes that count one session's calls would take each other's answers."""
+        if self._process != os.getpid():
+            raise RuntimeError(
+                f"this session is of process {self._process}, and was inherited by {os.getpid()} "
+                "through a fork: open one here (an env opens its own when it is reset)."
+            )
+
     def _ready(self) -> None:
         """Finish what was interrupted, and take a snapshot if it is time."""
         if self.closed:
-            raise RuntimeError("this session was closed: open a new one.")
+            raise RuntimeError("this dream was closed: make a new one.")
         if self._lost is not None:
             raise self._lost
         if self._progress.pending is not None:
