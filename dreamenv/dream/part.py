@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from dreamenv_client.actions import check_actions
 from dreamenv_client.arguments import lane_indices
+from dreamenv_client.bounds import Bounds
 from dreamenv_client.lanes import LaneSnapshot, LaneStep
 from numpy.typing import NDArray
 
 from dreamenv.dream.arguments import check_mask, check_seeds
 from dreamenv.dream.beginning import Beginning, check_options
-from dreamenv.dream.bounds import Bounds
 from dreamenv.dream.clock import Rows, Status
 from dreamenv.dream.one_step import STATE
 from dreamenv.dream.snapshot import check_snapshot

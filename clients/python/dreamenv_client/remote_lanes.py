@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dreamenv_client.actions import check_actions
 from dreamenv_client.arguments import check_mask, check_seeds, lane_indices
+from dreamenv_client.bounds import Bounds
 from dreamenv_client.connection import Connection
 from dreamenv_client.errors import RemoteError
 from dreamenv_client.knobs import check_knobs
@@ -67,6 +68,7 @@ class RemoteLanes:
         space = self.action_space
         self._actions = DTYPES[dtype_number(np.dtype(space.dtype))]
         self._steps = StepLayout(self.num_lanes, self._actions, space.shape or ())
+        self._bounds = Bounds(space, self.num_lanes)
         self._shown: LaneStepLayout | None = None
         self._seeded = np.zeros(self.num_lanes, np.bool_)
 
@@ -97,7 +99,8 @@ class RemoteLanes:
         """See :meth:`Lanes.step <dreamenv_client.lanes.Lanes.step>`."""
         if reset is not None:
             reset = check_mask(reset, self.num_lanes, default=False)
-        actions = check_actions(self.action_space, actions, self.num_lanes, reset)
+        if reset is not None or not self._bounds.surely_hold(actions):
+            actions = check_actions(self.action_space, actions, self.num_lanes, reset)
         if seeds is None and not options and (reset is None or self._seeded[reset].all()):
             encode = partial(self._steps.encode, actions=actions, reset=reset)
             return self._lanes(self._connection.call(encode, "dream"))
