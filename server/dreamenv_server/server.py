@@ -119,6 +119,9 @@ class ServerConfig:
             ("grpc.max_send_message_length", size),
             ("grpc.max_metadata_size", 8192),
             ("grpc.max_concurrent_streams", 1024),  # of one connection
+            # So many calls may wait to be begun; from a thousand on gRPC would cancel some by lot.
+            ("grpc.server.max_pending_requests", 1 << 14),
+            ("grpc.server.max_pending_requests_hard_limit", 1 << 15),
             # Large observations in few frames, and windows open from the start.
             ("grpc.http2.max_frame_size", 1 << 20),
             ("grpc.http2.lookahead_bytes", 1 << 22),

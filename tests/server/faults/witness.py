@@ -39,6 +39,11 @@ class Witness:
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
 
+    @property
+    def running(self) -> bool:
+        """Whether nothing has gone wrong yet."""
+        return self._thread.is_alive()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
