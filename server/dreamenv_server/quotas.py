@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -56,8 +55,8 @@ class Quotas:
         self.config = config or QuotaConfig()
         self._clock = clock
         self._rate = self.config.steps_per_second
-        self._sessions: defaultdict[str, int] = defaultdict(int)
-        self._lanes: defaultdict[str, int] = defaultdict(int)
+        self._sessions: dict[str, int] = {}
+        self._lanes: dict[str, int] = {}
         self._balances: dict[str, tuple[float, float]] = {}
 
     def open(self, client: str, lanes: int) -> None:
@@ -67,8 +66,7 @@ class Quotas:
             QuotaExceeded: the client holds too many; nothing is counted.
         """
         self._forget_idle()
-        config, sessions = self.config, self._sessions[client] + 1
-        held = self._lanes[client] + lanes
+        config, sessions = self.config, self._sessions.get(client, 0) + 1
         if config.sessions_per_client is not None and sessions > config.sessions_per_client:
             raise QuotaExceeded(
                 "sessions of a client",
@@ -76,22 +74,39 @@ class Quotas:
                 found=f"{sessions:,} with this one",
                 fix="Close one first.",
             )
-        if config.lanes_per_client is not None and held > config.lanes_per_client:
-            raise QuotaExceeded(
-                "lanes of a client",
-                limit=config.lanes_per_client,
-                found=f"{held:,} with these {lanes:,}",
-                fix="Ask for fewer, or close a session first.",
-            )
-        self._sessions[client], self._lanes[client] = sessions, held
+        self.hold(client, lanes)
+        self._sessions[client] = sessions
 
     def close(self, client: str, lanes: int) -> None:
         """Give a session's lanes back."""
         self._sessions[client] -= 1
-        self._lanes[client] -= lanes
         assert self._sessions[client] >= 0, "more sessions were closed than opened"
         if not self._sessions[client]:
-            del self._sessions[client], self._lanes[client]
+            del self._sessions[client]
+        self.let_go(client, lanes)
+
+    def hold(self, client: str, lanes: int) -> None:
+        """Count lanes beside those of sessions: a rollout's.
+
+        Raises:
+            QuotaExceeded: the client holds too many; nothing is counted.
+        """
+        held, limit = self._lanes.get(client, 0) + lanes, self.config.lanes_per_client
+        if limit is not None and held > limit:
+            raise QuotaExceeded(
+                "lanes of a client",
+                limit=limit,
+                found=f"{held:,} with these {lanes:,}",
+                fix="Ask for fewer, or close a session first.",
+            )
+        self._lanes[client] = held
+
+    def let_go(self, client: str, lanes: int) -> None:
+        """Give back what :meth:`hold` counted."""
+        self._lanes[client] -= lanes
+        assert self._lanes[client] >= 0, "more lanes were given back than held"
+        if not self._lanes[client]:
+            del self._lanes[client]
 
     def charge(self, client: str, lane_steps: int) -> None:
         """Take lane-steps off the client's balance.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -31,7 +31,9 @@ MOST_ROLLOUTS = 4
 """Of one session at a time: each holds lanes of its own meanwhile."""
 
 
-async def roll_out(session: Session, request: pb.RolloutRequest) -> AsyncIterator[pb.RolloutReply]:
+async def roll_out(
+    session: Session, request: pb.RolloutRequest
+) -> AsyncGenerator[pb.RolloutReply, None]:
     """Step copies of some lanes through a horizon of actions.
 
     Raises:
@@ -70,6 +72,8 @@ class Scratch:
         since all lanes of a part step."""
         sizes = [BACKGROUND_LANES] * (count // BACKGROUND_LANES)
         sizes += [count % BACKGROUND_LANES] if count % BACKGROUND_LANES else []
+        self._quotas, self._client, self._held = session.shared.quotas, session.client, count
+        self._quotas.hold(session.client, count)
         try:
             for size in sizes:
                 self._parts.append(self._pool.take(size))
@@ -80,7 +84,13 @@ class Scratch:
         self._pieces = [slice(*ends) for ends in itertools.pairwise(bounds)]
 
     def copy(self, lanes: list[int], seeds: list[int] | None) -> None:
-        """Put copies of the session's lanes here. Called by the worker."""
+        """Put copies of the session's lanes here. Called by the worker.
+
+        Raises:
+            Refused: one of them is not going any more: they may have been stepped since the rollout
+                was asked for.
+        """
+        _require_going(self._from, lanes)
         for part, piece in zip(self._parts, self._pieces, strict=True):
             part.copy(self._from, lanes[piece], None if seeds is None else seeds[piece])
 
@@ -106,6 +116,7 @@ class Scratch:
 
     def free(self) -> None:
         """Give the lanes back."""
+        self._quotas.let_go(self._client, self._held)
         for part in self._parts:
             numbers = part.lanes.tolist()
 
@@ -165,12 +176,17 @@ def _check(
                 f"seeds is {given.dtype} {given.shape}; expected int64 ({len(lanes)},), at least 0."
             )
         seeds = given.tolist()
-    if not session.part.table.can_step(session.part.lanes[lanes], None):
+    _require_going(session.part, lanes)
+    return lanes, checked, seeds
+
+
+def _require_going(part: Part, lanes: list[int]) -> None:
+    """Refuse a rollout that begins in lanes of a session that cannot be stepped."""
+    if not part.table.can_step(part.lanes[lanes], None):
         raise Refused(
             grpc.StatusCode.FAILED_PRECONDITION,
             "a lane to start from was never reset, or its episode is over: reset it before.",
         )
-    return lanes, checked, seeds
 
 
 def _together(steps: list[LaneStep], request: pb.RolloutRequest) -> pb.LaneStep:

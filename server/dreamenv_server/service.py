@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -242,16 +243,33 @@ class DreamService:
         except Exception as error:
             await self._abort(context, "Session", error, began)
 
-    async def _rollout(self, message: bytes, context: Context) -> AsyncIterator[pb.RolloutReply]:
+    async def _rollout(self, message: bytes, context: Context) -> None:
         began = time.perf_counter()
         try:
             request = _read(pb.RolloutRequest.FromString, message)
             session = self._sessions.get(request.header.session, self._client_of(context))
-            async for reply in roll_out(session, request):
-                yield reply
+            async with contextlib.aclosing(roll_out(session, request)) as replies:
+                async for reply in replies:
+                    await _taken(context.write(reply), session.lease_seconds)
             self._metrics.call("Rollout", "OK", time.perf_counter() - began)
         except Exception as error:
             await self._abort(context, "Rollout", error, began)
+
+
+async def _taken(writing: Awaitable[None], seconds: float) -> None:
+    """Wait until the client has taken a reply.
+
+    Raises:
+        Refused: it does not read on, and holds lanes that others could have.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            await writing
+    except TimeoutError as error:
+        raise Refused(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            f"the rollout was not read on for {seconds:g} s, and has lost its lanes: read sooner.",
+        ) from error
 
 
 def _read(parse: Callable[[bytes], Any], message: bytes) -> Any:
