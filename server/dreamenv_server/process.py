@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
+from dreamenv_server.allocation import keep_memory
 from dreamenv_server.logs import say
 from dreamenv_server.server import DreamServer, ServerConfig
 
@@ -19,6 +20,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 async def serve(config: ServerConfig, ready: Callable[[DreamServer], None]) -> None:
     """Serve in a process of its own until SIGTERM or SIGINT, then drain; a second signal ends at
     once. ``ready`` is called when the first call can come."""
+    keep_memory()
     server = DreamServer(config)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
