@@ -32,5 +32,6 @@ def far(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     from dreamenv.sources import shipped
 
     models = [*map(str, packages.values()), *shipped()]
-    with FarServer(tmp_path_factory.mktemp("far"), models) as server:
+    folder = tmp_path_factory.mktemp("far")
+    with FarServer(folder, models, client_ping_seconds=0.1) as server:
         yield server

@@ -49,15 +49,23 @@ class FarServer:
         """Change its config; for the next start."""
         self._config |= config
 
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """SIGKILL."""
         self._process.kill()
-        self._process.communicate()
+        self._end()
 
     def drain(self) -> None:
         """SIGTERM, and wait for its end."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.communicate(timeout=60)
+        self._end()
+
+    def _end(self) -> None:
+        self._process.wait(timeout=60)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def __enter__(self) -> Self:
         return self

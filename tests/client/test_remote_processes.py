@@ -15,7 +15,6 @@ import pytest
 from dreamenv_client import RemoteDreamEnv, RemoteDreamVectorEnv
 from gymnasium.error import ResetNeeded
 
-
 WATCHED = "import faulthandler; faulthandler.dump_traceback_later(50, exit=True)\n"
 """So that whatever hangs says where."""
 

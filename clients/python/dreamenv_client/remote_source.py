@@ -209,12 +209,14 @@ def served_model(server: str, dream: str, *, token: str | None = None, **knobs: 
         RemoteError: no server there, it refuses, or it has no such model.
     """
     config = server_config(server, token=token, **knobs)
+    seconds = knobs.get("reconnect_seconds")
     from dreamenv_client.opening import OPEN_SECONDS, ask
     from dreamenv_client.patience import Patience
     from dreamenv_client.v1 import dream_pb2 as pb
 
     request = pb.GetModelRequest(name=dream)
-    model: pb.Model = ask(config, "GetModel", request, pb.Model, Patience(OPEN_SECONDS))
+    patience = Patience(OPEN_SECONDS if seconds is None else min(OPEN_SECONDS, seconds))
+    model: pb.Model = ask(config, "GetModel", request, pb.Model, patience)
     return model
 
 
