@@ -36,6 +36,8 @@ def test_a_whole_episode_without_torch_and_without_the_library(far):
     printed = run_python(
         """
         import sys
+        for absent in ("torch", "dreamenv", "stable_baselines3", "pydantic", "safetensors"):
+            sys.modules[absent] = None  # importing it fails, as where it is not installed
         import gymnasium as gym
         import dreamenv_client
         assert not {"grpc", "google.protobuf"} & set(sys.modules)
@@ -57,11 +59,11 @@ def test_a_whole_episode_without_torch_and_without_the_library(far):
         envs.step(envs.action_space.sample())
         envs.rollout(envs.action_space.sample()[:, None])
         envs.close()
-        print(sorted({"torch", "dreamenv", "stable_baselines3"} & set(sys.modules)))
+        print("fine")
         """,
         far.address,
     )
-    assert printed == "[]\n"
+    assert printed == "fine\n"
 
 
 def test_the_library_with_a_server_imports_neither_torch_nor_a_channel_too_soon(far):
