@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml clients/python/pyproject.toml server/pyproject.toml
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing into $(VENV): a few minutes the first time"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable clients/python --editable server --editable ".[all]"
+		--constraint constraints.txt --editable clients/python --editable ".[all]" --editable server
 	@touch $@
 
 lint: install ## ruff and mypy
