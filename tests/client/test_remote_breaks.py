@@ -10,7 +10,13 @@ import time
 import dreamenv_client.channel as channel_module
 import numpy as np
 import pytest
-from dreamenv_client import RemoteDreamEnv, RemoteDreamVectorEnv, ServerUnavailable, SessionLost
+from dreamenv_client import (
+    AccessRefused,
+    RemoteDreamEnv,
+    RemoteDreamVectorEnv,
+    ServerUnavailable,
+    SessionLost,
+)
 from dreamenv_client.channel import channel_to
 from dreamenv_client.server_config import ServerConfig
 from dreamenv_client.stream import Stream, StreamBroken
@@ -115,6 +121,30 @@ def test_an_interrupted_call_that_is_refused_is_over(far, near, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         remote._lanes.current().reset(options={"start": 10**6})
     walk(remote, near, 3)
+    remote.close()
+
+
+def test_a_call_that_happened_is_not_forgotten_where_the_server_then_shuts_us_out(
+    far, near, monkeypatch
+):
+    breaks = Breaks(monkeypatch, lambda: StreamBroken(14, "broken by the test"))
+    remote = RemoteDreamVectorEnv("lively", LANES, server=far.address, termination="none")
+    near.set_knobs(termination="none")
+    same(remote.reset(seed=1), near.reset(seed=1))
+    for where in ("unsent", "unheard"):
+        breaks.where[breaks.count] = where
+
+        def shut(*_):
+            raise StreamBroken(16, "the token was revoked.")
+
+        with monkeypatch.context() as until_then:
+            until_then.setattr(Stream, "__init__", shut)
+            actions = near.action_space.sample()
+            for _ in range(2):
+                with pytest.raises(AccessRefused, match="the token was revoked"):
+                    remote.step(actions)
+        near.step(actions)
+        walk(remote, near, 2)
     remote.close()
 
 

@@ -203,6 +203,7 @@ class Connection:
         quota = Patience(QUOTA_SECONDS)
         faults = 0
         while True:
+            stream = None
             try:
                 stream = self._attached(patience)
                 message = self._progress.pending
@@ -222,6 +223,8 @@ class Connection:
             except StreamBroken as error:
                 broken = error
             told, where = broken.message, self.config.address
+            if broken.code not in BROKEN and stream is None:
+                raise refusal(broken.code, told, where)  # what was asked before may have happened
             if broken.code not in BROKEN:  # refused before it was read: too large, say
                 raise self._refused(broken.code, told)
             faults += broken.code in (Code.INTERNAL, Code.UNKNOWN)
