@@ -37,7 +37,7 @@ def memory_table(measured: dict[str, Any]) -> str:
     few, many = measured["lanes"]
     note = (
         f"Growth of a process's peak from {few} to {many:,} lanes that all step as one batch, on a "
-        "CPU, by `benchmarks/lane_memory.py`. Each kind of observation in use has its own lanes."
+        "CPU,\nby `benchmarks/lane_memory.py`. Each kind of observation in use has its own lanes."
     )
     return _table(head, rows) + f"\n{note}\n"
 
