@@ -4,13 +4,14 @@
 #   docker run -d --name dreams -p 50051:50051 -v dreams:/var/lib/dreamenv \
 #       -e DREAMENV_HOSTS=gpu-box dreamenv
 #
-# For a GPU: --build-arg TORCH_INDEX=<PyTorch's index of wheels for your CUDA>, and then
+# Without a GPU: --build-arg TORCH_INDEX=<PyTorch's index of CPU wheels>. With one:
 # `docker run --gpus all … dreamenv --device cuda`. To --compile on a CPU: --build-arg PACKAGES=g++.
 ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS build
-# Where torch comes from, besides pip's own index; empty for that one alone.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Where torch comes from, besides pip's own index, whose torch brings CUDA along: PyTorch's index of
+# CPU wheels makes the image gigabytes smaller.
+ARG TORCH_INDEX=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv --without-pip /opt/dreamenv

@@ -9,7 +9,7 @@
 # the client are then each a host of their own, in network namespaces.
 #
 # What the build needs of this machine to reach its package registries:
-#   TORCH_INDEX  build argument; empty for pip's own index (default: as in the Dockerfile)
+#   TORCH_INDEX  build argument: PyTorch's index of CPU wheels, say (default: none)
 #   VOLUMES      SOURCE:TARGET:ro …, mounted while building (buildah and podman)
 # And:
 #   PYTHON       runs the client: has dreamenv-client, and the library to compare (default: .venv's)
@@ -24,7 +24,7 @@ MADE=
 [[ -n ${WORK:-} ]] || WORK=$(mktemp -d) MADE=$WORK
 KEEP=no
 [[ ${1:-} == --keep ]] && KEEP=yes
-BUILD=(--build-arg "TORCH_INDEX=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}")
+BUILD=(--build-arg "TORCH_INDEX=${TORCH_INDEX-}")
 
 say() { printf '\n== %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
