@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from dreamenv_server.allocation import keep_memory
 from serving_cases import Timed, each_call, ratio, stepping, stepping_one, take_turns
 from serving_load import Caller, Callers, dream_manner, echo_manner, peer_manner
 from serving_process import DreamServing, EchoServing, PeerServing
@@ -146,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dream", default="Dream-CarRacing-v0")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=0.7, help="of each block")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each block")
     parser.add_argument("--threads", type=int, default=1, help="of torch, here and there")
     parser.add_argument("--quick", action="store_true", help="three rounds of short blocks")
     parser.add_argument("--peer-python", type=Path, help="a Python that has dm-env-rpc")
@@ -156,6 +157,7 @@ def main() -> None:
     if arguments.quick:
         arguments.rounds, arguments.seconds = 3, 0.3
     torch.set_num_threads(arguments.threads)
+    keep_memory()  # as the server does
     wanted = arguments.only or ("256", "1", "64", "pixels")
     load = os.getloadavg()[0]
     figures: dict[str, Any] = {}
@@ -174,7 +176,7 @@ def main() -> None:
             "fingerprint": Dream(bench.package, 1).fingerprint,
             "cores": os.cpu_count(),
             "threads of torch, here and in the server": arguments.threads,
-            "load average before": round(load, 2),
+            "load average before and after": [round(load, 2), round(os.getloadavg()[0], 2)],
             "rounds": arguments.rounds,
             "seconds of a block": arguments.seconds,
             "bytes of one lane's request and reply": [bench.request_bytes, bench.reply_bytes],
