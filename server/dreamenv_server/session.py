@@ -255,12 +255,12 @@ class Session:
             Refused: it is neither, or of an older epoch.
         """
         self._kind, self._began = kind, time.perf_counter()
-        self.ends_at = time.monotonic() + self.lease_seconds
         if self.closed:
             raise Refused(grpc.StatusCode.NOT_FOUND, "the session is closed.")
         if epoch != self.epoch:
             stale = f"epoch {epoch}; expected {self.epoch}: another stream was attached since."
             raise Refused(grpc.StatusCode.ABORTED, stale)
+        self.renew()  # by whoever holds the session, and not by a stream thought dead
         if self._pending and seq == self._pending:
             return self._wait()
         if self._broken:

@@ -190,3 +190,15 @@ def test_a_session_whose_stream_ended_expires(dreams: Dreams, opened):
         if found is not StatusCode.OK:
             break
     assert found is StatusCode.NOT_FOUND, f"after {patience} times its lease of {lease} s"
+
+
+def test_calls_of_a_stale_epoch_do_not_renew_a_lease(dreams: Dreams, opened):
+    info = opened(lease_seconds=0.4)
+    stale = pb.Header(session=info.session, epoch=info.epoch + 1000, seq=1)
+    ends = time.monotonic() + 60
+    while (
+        found := code_of(lambda: dreams.Reset(pb.ResetRequest(header=stale)))
+    ) is StatusCode.ABORTED:
+        assert time.monotonic() < ends, "it lives on the calls of nobody"
+        time.sleep(0.05)
+    assert found is StatusCode.NOT_FOUND

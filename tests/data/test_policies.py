@@ -211,13 +211,17 @@ def test_sampling_leaves_nothing_behind():
     rng, seen = np.random.default_rng(0), np.zeros((2, 6), np.float32)
     for _ in range(3):
         predict(model, seen, False, rng)
-    tracemalloc.start()
-    before = tracemalloc.take_snapshot()
-    for _ in range(200):
-        predict(model, seen, False, rng)
-    grown = tracemalloc.take_snapshot().compare_to(before, "filename")
-    tracemalloc.stop()
-    assert sum(entry.size_diff for entry in grown) < 20_000
+    # A leak is there in every round; what other threads of this process happen to keep is not.
+    growth = []
+    for _ in range(3):
+        tracemalloc.start()
+        before = tracemalloc.take_snapshot()
+        for _ in range(200):
+            predict(model, seen, False, rng)
+        grown = tracemalloc.take_snapshot().compare_to(before, "filename")
+        tracemalloc.stop()
+        growth.append(sum(entry.size_diff for entry in grown))
+    assert min(growth) < 20_000
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", "empty zip", *TEXTS])
