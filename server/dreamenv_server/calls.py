@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import numpy as np
 from dreamenv_client.lanes import LaneStep
 from dreamenv_client.v1 import dream_pb2 as pb
@@ -17,8 +16,9 @@ from dreamenv_client.wire import (
 )
 from numpy.typing import NDArray
 
+from dreamenv_server.arguments import lanes_of, mask_of, whole_numbers
 from dreamenv_server.filtering import filter_frames
-from dreamenv_server.refusal import Refused
+from dreamenv_server.refusal import unmet_is_refused
 from dreamenv_server.worker import Job, once
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 QUICK_LANES = 64
 """So many lanes are reset or copied in the loop itself, without the worker's thread."""
+MOST_FRAMES = 1024
+"""Real frames that one call may have the model look at."""
 RENDERED = 16
 """Lanes whose pictures are decoded in one slice."""
 
@@ -45,12 +47,12 @@ def _step(session: Session, seq: int, request: pb.StepRequest) -> asyncio.Future
     if not request.HasField("actions"):
         raise ValueError("the step has no actions; expected [lanes, *action].")
     actions = from_tensor(request.actions, "actions")
-    reset = _mask(session, request.reset, "reset") if request.HasField("reset") else None
-    seeds = _seeds(session, request.seeds) if request.HasField("seeds") else None
+    reset, seeds = _mask(session, request, "reset"), _seeds(session, request)
     if not request.HasField("options"):
         return session.step(seq, actions, reset, seeds)
     options = from_options(request.options)
-    _check_going(session, reset)
+    with unmet_is_refused():  # before it is begun, as any other step
+        session.part.require_going(reset)
     session.shared.quotas.charge(session.client, session.part.num_lanes + _frames(session, options))
     none = np.zeros(session.part.num_lanes, np.bool_)
 
@@ -62,8 +64,7 @@ def _step(session: Session, seq: int, request: pb.StepRequest) -> asyncio.Future
 
 
 def _reset(session: Session, seq: int, request: pb.ResetRequest) -> asyncio.Future[bytes]:
-    mask = _mask(session, request.mask, "mask") if request.HasField("mask") else None
-    seeds = _seeds(session, request.seeds) if request.HasField("seeds") else None
+    mask, seeds = _mask(session, request, "mask"), _seeds(session, request)
     options = from_options(request.options) if request.HasField("options") else None
     count = session.part.num_lanes if mask is None else int(mask.sum())
     frames = _frames(session, options) if options else 0
@@ -78,7 +79,7 @@ def _reset(session: Session, seq: int, request: pb.ResetRequest) -> asyncio.Futu
 
 
 def _configure(session: Session, seq: int, request: pb.ConfigureRequest) -> asyncio.Future[bytes]:
-    lanes, knobs = _lanes(request, "lanes"), from_knobs(request.knobs)
+    lanes, knobs = lanes_of(request, "lanes"), from_knobs(request.knobs)
     reply = pb.SessionReply(seq=seq, configured=pb.ConfigureReply()).SerializeToString()
     return session.job(
         seq, once(lambda: session.part.set_knobs(lanes, **knobs)), lambda _: reply, quick=True
@@ -86,7 +87,7 @@ def _configure(session: Session, seq: int, request: pb.ConfigureRequest) -> asyn
 
 
 def _snapshot(session: Session, seq: int, request: pb.SnapshotRequest) -> asyncio.Future[bytes]:
-    lanes = _lanes(request, "lanes")
+    lanes = lanes_of(request, "lanes")
 
     def job() -> bytes:
         return session.shared.seal.close(session.part.snapshot(lanes), session.client)
@@ -100,31 +101,29 @@ def _snapshot(session: Session, seq: int, request: pb.SnapshotRequest) -> asynci
 
 
 def _restore(session: Session, seq: int, request: pb.RestoreRequest) -> asyncio.Future[bytes]:
-    lanes = _lanes(request, "lanes")
+    lanes = lanes_of(request, "lanes")
     snapshot = session.shared.seal.open(request.snapshot, session.client)
     session.shared.metrics.snapshot("restored")
     return _lanes_job(session, seq, lambda: session.part.restore(snapshot, lanes))
 
 
 def _branch(session: Session, seq: int, request: pb.BranchRequest) -> asyncio.Future[bytes]:
-    source, target = _lanes(request, "source"), _lanes(request, "target")
+    source, target = lanes_of(request, "source"), lanes_of(request, "target")
     if source is None or target is None:
         raise ValueError("the branch lacks its source or target lanes; expected both.")
     seeds = None
     if request.HasField("seeds"):
-        seeds = _whole(request.seeds, (len(target),), "seeds").tolist()
+        seeds = whole_numbers(request.seeds, (len(target),), "seeds", least=0).tolist()
 
     def branch() -> LaneStep:
-        try:
+        with unmet_is_refused():
             return session.part.branch(source, target, seeds)
-        except RuntimeError as error:
-            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
 
     return _lanes_job(session, seq, branch)
 
 
 def _render(session: Session, seq: int, request: pb.RenderRequest) -> asyncio.Future[bytes]:
-    chosen = _lanes(request, "lanes")
+    chosen = lanes_of(request, "lanes")
     lanes = list(range(session.part.num_lanes)) if chosen is None else chosen
     size = len(lanes) * session.model.picture_bytes
     if size > session.shared.max_message_bytes:
@@ -181,14 +180,6 @@ def _few(session: Session) -> bool:
     return session.part.num_lanes <= QUICK_LANES and session.pool.kind != "pixels"
 
 
-def _check_going(session: Session, reset: NDArray[np.bool_] | None) -> None:
-    """A step with options is refused before it is begun, as any other."""
-    try:
-        session.part.require_going(reset)
-    except RuntimeError as error:
-        raise Refused(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
-
-
 def _frames(session: Session, options: dict[str, NDArray[Any]]) -> int:
     """Real frames that the options hold, each as dear as a step.
 
@@ -205,36 +196,22 @@ def _frames(session: Session, options: dict[str, NDArray[Any]]) -> int:
         shared = False  # each lane sees the frames under actions of its own
     length = frames.shape[0 if frames.ndim <= 1 + frame else 1] if frames.ndim else 0
     count = length * (1 if shared else session.part.num_lanes)
-    if count > session.model.most_frames:
+    if count > MOST_FRAMES:
         raise ValueError(
-            f"options: {count} real frames; expected at most {session.model.most_frames} over all "
+            f"options: {count} real frames; expected at most {MOST_FRAMES} over all "
             "lanes. Begin with the last of them."
         )
     return count
 
 
-def _lanes(request: Any, field: str) -> list[int] | None:
-    return list(getattr(request, field).index) if request.HasField(field) else None
+def _mask(session: Session, request: Any, field: str) -> NDArray[np.bool_] | None:
+    if not request.HasField(field):
+        return None
+    return mask_of(getattr(request, field), session.part.num_lanes, field)
 
 
-def _mask(session: Session, tensor: pb.Tensor, name: str) -> NDArray[np.bool_]:
-    mask = from_tensor(tensor, name)
-    if mask.dtype != np.bool_ or mask.shape != (session.part.num_lanes,):
-        raise ValueError(
-            f"{name} is {mask.dtype} {mask.shape}; expected bool ({session.part.num_lanes},)."
-        )
-    return mask
-
-
-def _seeds(session: Session, tensor: pb.Tensor) -> list[int | None]:
-    seeds = _whole(tensor, (session.part.num_lanes,), "seeds")
-    if (seeds < -1).any():
-        raise ValueError(f"seeds holds {seeds.min()}; expected seeds of at least 0, or -1.")
+def _seeds(session: Session, request: Any) -> list[int | None] | None:
+    if not request.HasField("seeds"):
+        return None
+    seeds = whole_numbers(request.seeds, (session.part.num_lanes,), "seeds", least=-1)
     return [None if seed < 0 else seed for seed in seeds.tolist()]
-
-
-def _whole(tensor: pb.Tensor, shape: tuple[int, ...], name: str) -> NDArray[np.int64]:
-    array = from_tensor(tensor, name)
-    if array.dtype != np.int64 or array.shape != shape:
-        raise ValueError(f"{name} is {array.dtype} {array.shape}; expected int64 {shape}.")
-    return array

@@ -12,6 +12,7 @@ from dreamenv_client.v1 import dream_pb2 as pb
 from dreamenv_client.wire import from_tensor
 from numpy.typing import NDArray
 
+from dreamenv_server.arguments import mask_of
 from dreamenv_server.refusal import Refused
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ def filter_frames(session: Session, request: pb.FilterRequest) -> Job:
         )
     begin = np.zeros(lanes, np.bool_)
     if request.HasField("begin"):
-        begin = from_tensor(request.begin, "begin")
-        if begin.dtype != np.bool_ or begin.shape != (lanes,):
-            raise ValueError(f"begin is {begin.dtype} {begin.shape}; expected bool ({lanes},).")
+        begin = mask_of(request.begin, lanes, "begin")
     actions = None
     if not begin.all():
         given = from_tensor(request.actions, "actions") if request.HasField("actions") else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 import grpc
 import numpy as np
+from dreamenv_client.knobs import KNOBS
 from dreamenv_client.spaces import to_space
 from dreamenv_client.v1 import dream_pb2 as pb
 from dreamenv_client.wire import to_knobs
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 KINDS: tuple[ObservationKind, ...] = get_args(ObservationKind)
 PREPARED = 64
 """Batches of up to so many lanes are tried as lanes are made: so the first ones stall nobody."""
-MOST_FRAMES = 1024
-"""Real frames that one call may have the model look at."""
 
 
 class ServedModel:
@@ -63,7 +62,6 @@ class ServedModel:
         self._filters: dict[str, RealFilter] = {}
         self.package: Package
         self._message: pb.Model
-        self.most_frames = MOST_FRAMES
 
     async def load(self) -> None:
         """Read the package and make the lanes that show features.
@@ -86,12 +84,7 @@ class ServedModel:
                 for kind in KINDS
             ],
             steps_per_second=config.real.steps_per_second,
-            defaults=to_knobs(
-                {
-                    name: getattr(config.defaults, name)
-                    for name in ("temperature", "termination", "termination_temperature", "horizon")
-                }
-            ),
+            defaults=to_knobs({name: getattr(config.defaults, name) for name in KNOBS}),
             config=config.model_dump_json(),
         )
         self._short = pb.Model()

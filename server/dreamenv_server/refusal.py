@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
 import grpc
 from dreamenv_client.v1 import dream_pb2 as pb
+from google.protobuf.message import DecodeError, Message
 
 from dreamenv_server.pool import NoLanes
 from dreamenv_server.quotas import QuotaExceeded
 
+T = TypeVar("T", bound=Message)
 LONGEST = 1000
 """Characters of a message: it may quote what a stranger sent."""
 NUMBERS: dict[grpc.StatusCode, int] = {code: code.value[0] for code in grpc.StatusCode}
@@ -46,3 +52,29 @@ def error_reply(seq: int, error: BaseException) -> bytes:
     if isinstance(error, QuotaExceeded) and error.retry_after is not None:
         told.retry_after = error.retry_after
     return pb.SessionReply(seq=seq, error=told).SerializeToString()
+
+
+@contextmanager
+def unmet_is_refused() -> Iterator[None]:
+    """What lanes raise where they are not in a state for a call, as the refusal that it is.
+
+    Raises:
+        Refused: a RuntimeError was raised.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise Refused(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
+
+
+def read(kind: type[T], message: bytes) -> T:
+    """A message of a kind. By hand and not by gRPC, which would call what cannot be read UNKNOWN.
+
+    Raises:
+        Refused: it cannot be read.
+    """
+    try:
+        return kind.FromString(message)
+    except DecodeError as error:
+        unreadable = f"the message cannot be read; expected a {kind.DESCRIPTOR.name}."
+        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, unreadable) from error

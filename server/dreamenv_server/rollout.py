@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -17,12 +16,12 @@ from dreamenv_client.wire import LANE_ARRAYS, from_tensor, to_lane_step
 from numpy.typing import NDArray
 
 from dreamenv.dream.part import Part
+from dreamenv_server.arguments import lanes_of, whole_numbers
 from dreamenv_server.pool import NoLanes
 from dreamenv_server.refusal import Refused
 from dreamenv_server.session import Session
-from dreamenv_server.worker import BACKGROUND_LANES, once
+from dreamenv_server.worker import BACKGROUND_LANES
 
-log = logging.getLogger("dreamenv_server")
 REPLY_BYTES = 1_000_000
 """About as long as a reply is; a long horizon comes in several."""
 LONGEST_REPLY = 32
@@ -72,8 +71,8 @@ class Scratch:
         since all lanes of a part step."""
         sizes = [BACKGROUND_LANES] * (count // BACKGROUND_LANES)
         sizes += [count % BACKGROUND_LANES] if count % BACKGROUND_LANES else []
-        self._quotas, self._client, self._held = session.shared.quotas, session.client, count
-        self._quotas.hold(session.client, count)
+        self._session, self._count = session, count
+        session.shared.quotas.hold(session.client, count)
         try:
             for size in sizes:
                 self._parts.append(self._pool.take(size))
@@ -116,17 +115,9 @@ class Scratch:
 
     def free(self) -> None:
         """Give the lanes back."""
-        self._quotas.let_go(self._client, self._held)
+        self._session.shared.quotas.let_go(self._session.client, self._count)
         for part in self._parts:
-            numbers = part.lanes.tolist()
-
-            def freed(_: object, error: BaseException | None, lanes: list[int] = numbers) -> None:
-                if error is None:
-                    self._pool.give_back(lanes)
-                else:  # lanes that may hold somebody's state are not handed out again
-                    log.error("lanes were not wiped", exc_info=error)
-
-            self._worker.job(once(part.close), freed, quick=True)
+            self._worker.give_back(self._pool, part)
 
 
 def _check(
@@ -151,7 +142,7 @@ def _check(
             f"{session.rollouts} rollouts of this session are under way; expected fewer than "
             f"{MOST_ROLLOUTS}. Read or cancel them first.",
         )
-    lanes = list(request.lanes.index) if request.HasField("lanes") else None
+    lanes = lanes_of(request, "lanes")
     if lanes is None:
         lanes = list(range(session.part.num_lanes))
     if not lanes or max(lanes) >= session.part.num_lanes:
@@ -170,12 +161,7 @@ def _check(
     checked = check_actions(space, flat, len(flat)).reshape(actions.shape)
     seeds = None
     if request.HasField("seeds"):
-        given = from_tensor(request.seeds, "seeds")
-        if given.dtype != np.int64 or given.shape != (len(lanes),) or (given < 0).any():
-            raise ValueError(
-                f"seeds is {given.dtype} {given.shape}; expected int64 ({len(lanes)},), at least 0."
-            )
-        seeds = given.tolist()
+        seeds = whole_numbers(request.seeds, (len(lanes),), "seeds", least=0).tolist()
     _require_going(session.part, lanes)
     return lanes, checked, seeds
 

@@ -13,12 +13,11 @@ from typing import Any
 import grpc
 import torch
 from dreamenv_client.v1 import dream_pb2 as pb
-from google.protobuf.message import DecodeError
 
 from dreamenv_server.metrics import Metrics
 from dreamenv_server.models import ServedModel
 from dreamenv_server.quotas import Quotas
-from dreamenv_server.refusal import Refused, code_of, message_of
+from dreamenv_server.refusal import Refused, code_of, message_of, read
 from dreamenv_server.rollout import roll_out
 from dreamenv_server.session import Session, Shared
 from dreamenv_server.sessions import Sessions
@@ -102,7 +101,7 @@ class DreamService:
         }
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         for method in SERVICE.methods:
-            parse = getattr(pb, method.input_type.name).FromString
+            kind = getattr(pb, method.input_type.name)
             serialise = getattr(pb, method.output_type.name).SerializeToString
             if method.name == "Session":
                 handlers[method.name] = grpc.stream_stream_rpc_method_handler(self._session)
@@ -111,7 +110,7 @@ class DreamService:
                     self._rollout, response_serializer=serialise
                 )
             else:
-                told = self._told(method.name, parse, special[method.name])
+                told = self._told(method.name, kind, special[method.name])
                 handlers[method.name] = grpc.unary_unary_rpc_method_handler(
                     told, response_serializer=serialise
                 )
@@ -163,7 +162,7 @@ class DreamService:
     def _told(
         self,
         name: str,
-        parse: Callable[[bytes], Any],
+        kind: type[Any],
         method: Callable[[Any, Context], Awaitable[Any]],
     ) -> Callable[[bytes, Context], Awaitable[Any]]:
         """A method that ends with the status of what it raises."""
@@ -171,7 +170,7 @@ class DreamService:
         async def run(message: bytes, context: Context) -> Any:
             began = time.perf_counter()
             try:
-                reply = await method(_read(parse, message), context)
+                reply = await method(read(kind, message), context)
             except Exception as error:
                 await self._abort(context, name, error, began)
             if name not in CALLS:  # those their session counts, as it does on a stream
@@ -246,7 +245,7 @@ class DreamService:
     async def _rollout(self, message: bytes, context: Context) -> None:
         began = time.perf_counter()
         try:
-            request = _read(pb.RolloutRequest.FromString, message)
+            request = read(pb.RolloutRequest, message)
             session = self._sessions.get(request.header.session, self._client_of(context))
             async with contextlib.aclosing(roll_out(session, request)) as replies:
                 async for reply in replies:
@@ -270,16 +269,3 @@ async def _taken(writing: Awaitable[None], seconds: float) -> None:
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             f"the rollout was not read on for {seconds:g} s, and has lost its lanes: read sooner.",
         ) from error
-
-
-def _read(parse: Callable[[bytes], Any], message: bytes) -> Any:
-    """A request. Parsed here and not by gRPC, which would call what cannot be read UNKNOWN.
-
-    Raises:
-        Refused: it cannot.
-    """
-    try:
-        return parse(message)
-    except DecodeError as error:
-        unreadable = "the message cannot be read; expected the request that the method takes."
-        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, unreadable) from error

@@ -15,15 +15,15 @@ from dreamenv_client.lanes import LaneStep
 from dreamenv_client.layout import LaneStepLayout, StepLayout
 from dreamenv_client.v1 import dream_pb2 as pb
 from dreamenv_client.wire import DTYPES, dtype_number, to_lane_step
-from google.protobuf.message import DecodeError
 
 from dreamenv.dream.part import Part
+from dreamenv_server.calls import begin_call
 from dreamenv_server.metrics import Metrics
 from dreamenv_server.pool import Pool
 from dreamenv_server.quotas import Quotas
-from dreamenv_server.refusal import Refused, code_of, error_reply
+from dreamenv_server.refusal import Refused, code_of, error_reply, read
 from dreamenv_server.snapshots import Seal
-from dreamenv_server.worker import Worker
+from dreamenv_server.worker import Job, Worker
 
 if TYPE_CHECKING:
     from dreamenv_server.models import ServedModel
@@ -138,22 +138,19 @@ class Session:
         if step is not None:
             seq, actions, reset = step
             try:
-                return self._admit(seq, epoch, "Step") or self._step(seq, actions, reset, None)
+                return self._admit(seq, epoch, "Step") or self.step(seq, actions, reset, None)
             except Exception as error:  # told to the client
                 return self._refuse(seq, error)
         try:
-            request = pb.SessionRequest.FromString(message)
-        except DecodeError:
-            unreadable = "the message is no SessionRequest."
-            return self._refuse(0, Refused(grpc.StatusCode.INVALID_ARGUMENT, unreadable))
+            request = read(pb.SessionRequest, message)
+        except Refused as error:
+            return self._refuse(0, error)
         return self.handle_request(request, epoch)
 
     def handle_request(
         self, request: pb.SessionRequest, epoch: int
     ) -> Reply | asyncio.Future[Reply]:
         """As :meth:`handle`."""
-        from dreamenv_server.calls import begin_call
-
         kind = request.WhichOneof("call") or ""
         try:
             if not kind or kind == "attach":
@@ -171,11 +168,8 @@ class Session:
         """Step in the worker's next batch.
 
         Raises:
-            ValueError, RuntimeError: see :meth:`dreamenv.dream.part.Part.check`.
+            ValueError, Refused, QuotaExceeded: it cannot be; nothing has changed.
         """
-        return self._step(seq, actions, reset, seeds)
-
-    def _step(self, seq: int, actions: Any, reset: Any, seeds: Any) -> asyncio.Future[Reply]:
         try:
             turn = self.part.check(actions, reset, seeds)
         except RuntimeError as error:
@@ -203,7 +197,7 @@ class Session:
         return self._shown.encode(seq, step)
 
     def job(
-        self, seq: int, job: Any, encode: Callable[[Any], Reply], *, quick: bool = False
+        self, seq: int, job: Job, encode: Callable[[Any], Reply], *, quick: bool = False
     ) -> asyncio.Future[Reply]:
         """Have the worker do a call's work; ``encode`` makes the reply of its result."""
         future = self._expect(seq)

@@ -16,7 +16,6 @@ from dreamenv.dream.knobs import check_knobs, check_starts
 from dreamenv_server.models import ServedModel
 from dreamenv_server.refusal import Refused
 from dreamenv_server.session import Session, Shared
-from dreamenv_server.worker import once
 
 log = logging.getLogger("dreamenv_server")
 LONGEST_SWEEP = 0.5
@@ -139,19 +138,13 @@ class Sessions:
         session.when_idle(lambda: self._free(session, why))
 
     def _free(self, session: Session, why: str) -> None:
-        pool, part, client = session.pool, session.part, session.client
-        lanes = part.lanes.tolist()
+        pool, part, shared = session.pool, session.part, self._shared
 
-        def freed(_: object, error: BaseException | None) -> None:
-            if error is not None:  # lanes that may hold somebody's state are not handed out again
-                log.error("lanes were not wiped", exc_info=error, extra=session.described())
-            else:
-                pool.give_back(lanes)
-            self._shared.quotas.close(client, len(lanes))
-            self._shared.metrics.session_closed(pool.name, pool.kind, len(lanes), why)
+        def freed() -> None:
+            shared.quotas.close(session.client, part.num_lanes)
+            shared.metrics.session_closed(pool.name, pool.kind, part.num_lanes, why)
 
-        pool.forget(part)
-        self._shared.worker.job(once(part.close), freed, quick=True)
+        shared.worker.give_back(pool, part, freed)
         log.info("session closed", extra={"why": why, **session.described()})
 
     async def _open(self, request: pb.OpenSessionRequest, client: str) -> Session:

@@ -8,9 +8,8 @@ import grpc
 from dreamenv_client.lanes import LaneSnapshot
 from dreamenv_client.v1 import dream_pb2 as pb
 from dreamenv_client.wire import from_named, to_named
-from google.protobuf.message import DecodeError
 
-from dreamenv_server.refusal import Refused
+from dreamenv_server.refusal import Refused, read
 
 PURPOSE = b"dreamenv.v1.SnapshotState\0"
 """Signed along, so that a signature under the same key for anything else is none of ours."""
@@ -41,13 +40,7 @@ class Seal:
         Raises:
             Refused: not signed under this key, or another client's.
         """
-        try:
-            signed = pb.SignedSnapshot.FromString(sealed)
-        except DecodeError as error:
-            raise Refused(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                "the snapshot is no SignedSnapshot message; expected the bytes of a SnapshotReply.",
-            ) from error
+        signed = read(pb.SignedSnapshot, sealed)
         if not hmac.compare_digest(signed.signature, self._sign(signed.state)):
             raise Refused(
                 grpc.StatusCode.PERMISSION_DENIED,

@@ -7,9 +7,8 @@ from typing import Any
 
 import grpc
 from dreamenv_client.v1 import dream_pb2 as pb
-from google.protobuf.message import DecodeError
 
-from dreamenv_server.refusal import Refused
+from dreamenv_server.refusal import Refused, read
 from dreamenv_server.session import Reply
 from dreamenv_server.sessions import Sessions
 
@@ -93,12 +92,7 @@ def _session_name(message: bytes) -> str:
     Raises:
         Refused: the message does not.
     """
-    try:
-        request = pb.SessionRequest.FromString(message)
-    except DecodeError as error:
-        raise Refused(
-            grpc.StatusCode.INVALID_ARGUMENT, "the first message is no SessionRequest."
-        ) from error
+    request = read(pb.SessionRequest, message)
     if request.WhichOneof("call") != "attach":
         raise Refused(
             grpc.StatusCode.INVALID_ARGUMENT,

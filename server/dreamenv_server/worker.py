@@ -8,6 +8,7 @@ turns of rollouts, which give way to both.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -18,10 +19,12 @@ from typing import Any, TypeVar
 import torch
 from dreamenv_client.lanes import LaneStep
 
+from dreamenv.dream.part import Part
 from dreamenv.dream.together import Turn, step_together
 from dreamenv_server.metrics import Metrics
 from dreamenv_server.pool import Pool
 
+log = logging.getLogger("dreamenv_server")
 QUICK = 0.01
 """Seconds that the event loop may stand still for a batch; longer ones run in a thread, which costs
 a quarter of a millisecond more."""
@@ -108,6 +111,21 @@ class Worker:
         """
         self._jobs.append((job, done, quick))
         self._awake()
+
+    def give_back(self, pool: Pool, part: Part, done: Callable[[], None] | None = None) -> None:
+        """Have a part's lanes wiped and let others take them; ``done`` is called after that."""
+        lanes = part.lanes.tolist()
+
+        def wiped(_: object, error: BaseException | None) -> None:
+            if error is None:
+                pool.give_back(lanes)
+            else:  # lanes that may hold somebody's state are not handed out again
+                log.error("lanes were not wiped", exc_info=error)
+            if done is not None:
+                done()
+
+        pool.forget(part)
+        self.job(once(part.close), wiped, quick=True)
 
     async def run(self, function: Callable[[], Any]) -> Any:
         """What a function returns that is run as a job of one slice."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamenv_client.knobs import KNOBS
 from dreamenv_client.lanes import LaneStep
 from dreamenv_client.v1 import dream_pb2 as pb
 
@@ -26,7 +27,6 @@ DTYPES: dict[pb.DType, np.dtype[Any]] = {
 """NumPy's dtype of each of the wire's."""
 NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
 MOST_DIMENSIONS = 8
-KNOB_FIELDS = ("termination", "termination_temperature", "horizon")
 LANE_ARRAYS = ("observation", "reward", "terminated", "truncated")
 
 
@@ -141,10 +141,8 @@ def to_knobs(knobs: Mapping[str, Any]) -> pb.Knobs:
     """
     message = pb.Knobs()
     for name, value in knobs.items():
-        if name not in ("temperature", *KNOB_FIELDS):
-            raise ValueError(
-                f"unknown knob {name!r}; expected one of {['temperature', *KNOB_FIELDS]}."
-            )
+        if name not in KNOBS:
+            raise ValueError(f"unknown knob {name!r}; expected one of {list(KNOBS)}.")
         if value is None:
             continue
         try:
@@ -171,8 +169,8 @@ def from_knobs(message: pb.Knobs) -> dict[str, Any]:
         knobs["temperature"] = message.fixed_temperature
     elif which == "drawn_temperature":
         knobs["temperature"] = (message.drawn_temperature.low, message.drawn_temperature.high)
-    for name in KNOB_FIELDS:
-        if message.HasField(name):
+    for name in KNOBS:
+        if name != "temperature" and message.HasField(name):
             knobs[name] = getattr(message, name)
     return knobs
 
