@@ -14,6 +14,8 @@ from dreamenv.dream.draws import draw_episodes, draw_steps
 from dreamenv.dream.noise import NoiseBlocks
 from dreamenv.models.world_model import NoiseShape
 
+from .conftest import ANY_KNOBS
+
 LANES = 3
 lane = st.integers(0, LANES - 1)
 seed = st.integers(0, 2**63 - 1)
@@ -27,15 +29,7 @@ calls = st.one_of(
     st.tuples(
         st.just("knobs"),
         lane,
-        st.fixed_dictionaries(
-            {},
-            optional={
-                "temperature": st.sampled_from([0.0, 0.3, 1.0, (0.5, 1.5)]),
-                "termination": st.sampled_from(["sample", "threshold", "none"]),
-                "termination_temperature": st.sampled_from([0.5, 2.0]),
-                "horizon": st.integers(1, 9),
-            },
-        ),
+        ANY_KNOBS,
     ),
 )
 

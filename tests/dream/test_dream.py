@@ -12,7 +12,7 @@ from scipy import stats
 
 from dreamenv.dream import Dream
 
-from .conftest import SMALL, random_package
+from .random_package import SMALL, random_package
 
 STILL = np.zeros(3, np.float32)
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 from dreamenv.dream import Dream
 
-from .conftest import random_package
+from .random_package import random_package
 
 SIZES = dict(height=16, width=16, vae_base=2, latent=4, hidden=8, mixtures=5, head=8)
 LANES = 4096

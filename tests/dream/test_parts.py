@@ -15,7 +15,8 @@ from dreamenv.dream import Dream, noise
 from dreamenv.dream.part import Part
 from dreamenv.dream.together import step_together
 
-from .conftest import SMALL, random_package
+from .conftest import ANY_KNOBS
+from .random_package import SMALL, random_package
 
 LANES = 9
 PLAIN = dict(temperature=[0.6, 1.2], termination_temperature=1.1, horizon=100)
@@ -33,15 +34,7 @@ calls = st.one_of(
     st.tuples(
         st.just("knobs"),
         luck,
-        st.fixed_dictionaries(
-            {},
-            optional={
-                "temperature": st.sampled_from([0.0, 0.3, 1.0, (0.5, 1.5)]),
-                "termination": st.sampled_from(["sample", "threshold", "none"]),
-                "termination_temperature": st.sampled_from([0.5, 2.0]),
-                "horizon": st.integers(1, 9),
-            },
-        ),
+        ANY_KNOBS,
     ),
 )
 
