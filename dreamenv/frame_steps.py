@@ -1,4 +1,5 @@
-"""A declared env's frames: picked, cropped and resized, in exact integers."""
+"""A declared env's observations: frames picked, cropped and resized, in exact integers; vectors
+picked."""
 
 from __future__ import annotations
 
@@ -9,19 +10,21 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamenv.config import Crop, Pick, RealSpec, Resize
+from dreamenv.config import VECTOR_BOUND, Crop, Pick, RealSpec, Resize
 from dreamenv.errors import DataError
+from dreamenv.vectors import shown_vector
 
 
 class FrameSteps:
-    """A spec's crops and resizes of one frame, in its order."""
+    """A spec's crops and resizes of one frame, in its order; a vector has none."""
 
     def __init__(self, spec: RealSpec, space: gym.Space[Any]) -> None:
-        """Check that the steps fit frames of ``space``.
+        """Check that the steps fit observations of ``space``.
 
         Raises:
-            DataError: no uint8 Box space, or a step that does not fit it.
+            DataError: neither a uint8 Box nor one of float vectors, or a step that does not fit it.
         """
+        self._env_id = spec.env_id
         self._key = next((s.key for s in spec.preprocessing if isinstance(s, Pick)), None)
         if self._key is not None:
             if not isinstance(space, gym.spaces.Dict) or self._key not in space.spaces:
@@ -29,16 +32,21 @@ class FrameSteps:
                     f"pick: expected a Dict of observations with {self._key!r}, got {space}"
                 )
             space = space[self._key]
-        if not isinstance(space, gym.spaces.Box) or space.dtype != np.uint8:
+        if not isinstance(space, gym.spaces.Box) or not _is_shown(space):
             raise DataError(
-                f"{spec.env_id}: expected uint8 frames (a Box space), got {space}; only envs that "
-                "show images can be modelled; a pick step takes them out of a Dict"
+                f"{spec.env_id}: expected uint8 frames, or vectors [n] of float32 or float64 (a "
+                f"Box space), got {space}; no other observations can be modelled; a pick step "
+                "takes them out of a Dict"
             )
+        self.is_vector = space.dtype != np.uint8
+        """Whether observations are float32 vectors."""
         self._steps: list[Crop | AreaResize] = []
         shape = tuple(space.shape)
         for step in spec.preprocessing:
-            if isinstance(step, Crop | Resize) and len(shape) not in (2, 3):
-                raise DataError(f"{step.name}: expected frames [H, W(, C)], got shape {shape}")
+            if isinstance(step, Crop | Resize) and (self.is_vector or len(shape) not in (2, 3)):
+                raise DataError(
+                    f"{step.name}: expected frames [H, W(, C)], got {space.dtype} of shape {shape}"
+                )
             if isinstance(step, Crop):
                 if not (step.top < step.bottom <= shape[0] and step.left < step.right <= shape[1]):
                     raise DataError(
@@ -51,17 +59,37 @@ class FrameSteps:
                 self._steps.append(AreaResize(shape[:2], (step.height, step.width)))
                 shape = (step.height, step.width, *shape[2:])
         self.shape = shape
-        """Of a frame after all steps."""
+        """Of an observation after all steps."""
 
-    def __call__(self, observation: Any) -> NDArray[np.uint8]:
-        """An observation's frame after all steps; a fresh array."""
-        frame: NDArray[np.uint8] = observation if self._key is None else observation[self._key]
+    @property
+    def space(self) -> gym.spaces.Box:
+        """Of observations after all steps: uint8 frames, or float32 vectors within
+        ±:data:`~dreamenv.config.VECTOR_BOUND`."""
+        if self.is_vector:
+            return gym.spaces.Box(-VECTOR_BOUND, VECTOR_BOUND, self.shape, np.float32)
+        return gym.spaces.Box(0, 255, self.shape, np.uint8)
+
+    def __call__(self, observation: Any) -> NDArray[Any]:
+        """An observation after all steps, as :attr:`space` has it; a fresh array.
+
+        Raises:
+            DataError: a vector with a NaN.
+        """
+        frame = observation if self._key is None else observation[self._key]
+        if self.is_vector:
+            return shown_vector(frame, self._env_id)
         for step in self._steps:
             if isinstance(step, Crop):
                 frame = frame[step.top : step.bottom, step.left : step.right]
             else:
                 frame = step(frame)
         return np.array(frame, order="C")
+
+
+def _is_shown(space: gym.spaces.Box) -> bool:
+    """Whether model and policy can be shown what the space has."""
+    vector = space.dtype in (np.float32, np.float64) and len(space.shape) == 1
+    return space.dtype == np.uint8 or (vector and space.shape[0] > 0)
 
 
 class AreaResize:

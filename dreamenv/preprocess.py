@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
+from contextlib import nullcontext
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -17,10 +18,24 @@ from dreamenv.cache import cache_folder
 from dreamenv.config import RealSpec, RescaleAction
 from dreamenv.errors import DataError
 from dreamenv.frame_steps import FrameSteps
+from dreamenv.mujoco_log import no_mujoco_log
 
-KNOWN = {
+MUJOCO = (
+    "Ant-",
+    "HalfCheetah-",
+    "Hopper-",
+    "Humanoid",
+    "InvertedDoublePendulum-",
+    "InvertedPendulum-",
+    "Pusher-",
+    "Reacher-",
+    "Swimmer-",
+    "Walker2d-",
+)
+KNOWN: dict[str, tuple[str, str | None]] = {
     "CarRacing": ("carracing", None),
     "Vizdoom": ("doom", "vizdoom.gymnasium_wrapper"),
+    **dict.fromkeys(MUJOCO, ("mujoco", None)),
 }
 """By how an env id begins: the extra that brings it, and the module that registers it. The only
 modules that a declared env can have imported."""
@@ -29,7 +44,9 @@ modules that a declared env can have imported."""
 def build_env(spec: RealSpec, render_mode: str | None = None) -> gym.Env[Any, Any]:
     """Make the real env that ``spec`` declares.
 
-    Observations are uint8 frames ``[*shape]``, cropped and resized. Continuous actions are float32
+    Observations are uint8 frames ``[*shape]``, cropped and resized, or, of envs that show vectors
+    of floats, float32 ``[n]``, cut to ±:data:`~dreamenv.config.VECTOR_BOUND`; they are fresh arrays
+    (a NaN among them is a ``DataError`` of that reset or step). Continuous actions are float32
     in [-1, 1]: mapped by the ``rescale_action`` step, or to the env's own finite bounds without
     one. An action is held for ``spec.frames_per_step`` frames, whose rewards add up; ``info``
     of a step says how many there were (``real_steps``), fewer where the episode ended sooner.
@@ -58,8 +75,9 @@ def _make(spec: RealSpec, render_mode: str | None) -> gym.Env[Any, Any]:
     fix = f'pip install "dreamenv[{extra}]"' if extra else "install the env's own packages"
     # -1 takes the env's own limit off: the spec's, in decisions, stands in its place.
     limit = None if spec.max_episode_steps is None else -1
+    log = no_mujoco_log() if extra == "mujoco" else nullcontext()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), log:
             # Box2D warns so while its C code is imported, and crashes where warnings are errors.
             warnings.filterwarnings("ignore", "builtin type .* has no __module__ attribute")
             own: dict[str, Any] = dict(spec.kwargs)
@@ -86,25 +104,23 @@ def _make(spec: RealSpec, render_mode: str | None) -> gym.Env[Any, Any]:
 
 
 class FrameView(gym.Wrapper[Any, Any, Any, Any]):
-    """Shows an env's uint8 frames picked, cropped and resized."""
+    """Shows an env's frames picked, cropped and resized, or its vectors as float32."""
 
     def __init__(self, env: gym.Env[Any, Any], spec: RealSpec) -> None:
         super().__init__(env)
         self._steps = FrameSteps(spec, env.observation_space)
         self._shows_endings = spec.shows_endings
-        self.observation_space = gym.spaces.Box(0, 255, self._steps.shape, np.uint8)
+        self.observation_space = self._steps.space
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Begin an episode; frames are fresh arrays."""
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Begin an episode; observations are fresh arrays."""
         observation, info = self.env.reset(seed=seed, options=options)
         self._frame = self._steps(observation)
         return self._frame, info
 
-    def step(
-        self, action: Any
-    ) -> tuple[NDArray[np.uint8], SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[Any], SupportsFloat, bool, bool, dict[str, Any]]:
         """One decision."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         held = terminated and not self._shows_endings

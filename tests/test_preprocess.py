@@ -41,6 +41,7 @@ class Shapes(gym.Env[Any, Any]):
 
 
 FRAMES = gym.spaces.Box(0, 255, (6, 9, 3), np.uint8)
+INTS = gym.spaces.Box(0, 9, (4,), np.int64)
 TWO = gym.spaces.Box(np.float32([-1, 0]), np.float32([1, 4]))
 
 
@@ -273,11 +274,14 @@ def test_the_limit_counts_decisions_and_replaces_the_envs_own(shapes, limit, len
 @pytest.mark.parametrize(
     ("observation", "action", "steps", "message"),
     [
-        (gym.spaces.Box(-1, 1, (4,)), TWO, [], "expected uint8 frames"),
+        (gym.spaces.Box(-1, 1, (4, 2)), TWO, [], "expected uint8 frames, or vectors"),
+        (gym.spaces.Box(-1, 1, (0,)), TWO, [], "expected uint8 frames, or vectors"),
+        (gym.spaces.Box(-1, 1, ()), TWO, [], "expected uint8 frames, or vectors"),
+        (gym.spaces.Box(-1, 1, (4,), np.float16), TWO, [], "expected uint8 frames, or vectors"),
         (gym.spaces.Discrete(3), TWO, [], "expected uint8 frames"),
         (FRAMES, TWO, [Pick(key="screen")], "expected a Dict of observations with 'screen'"),
         (gym.spaces.Dict({"a": FRAMES}), TWO, [Pick(key="b")], "expected a Dict .* with 'b'"),
-        (gym.spaces.Dict({"a": TWO}), TWO, [Pick(key="a")], "expected uint8 frames"),
+        (gym.spaces.Dict({"a": INTS}), TWO, [Pick(key="a")], "expected uint8 frames"),
         (gym.spaces.Dict({"a": FRAMES}), TWO, [], "a pick step takes them out of a Dict"),
         (FRAMES, gym.spaces.MultiDiscrete([2, 2]), [], "expected Discrete or one-dimensional"),
         (FRAMES, gym.spaces.Discrete(3, start=1), [], "expected a plain Discrete"),
@@ -287,6 +291,8 @@ def test_the_limit_counts_decisions_and_replaces_the_envs_own(shapes, limit, len
         (FRAMES, TWO, [Crop(bottom=7, right=9)], "top < bottom ≤ 6"),
         (FRAMES, TWO, [Crop(bottom=6, left=5, right=5)], "left < right ≤ 9"),
         (gym.spaces.Box(0, 255, (7,), np.uint8), TWO, [Resize(height=4, width=4)], "expected fr"),
+        (TWO, TWO, [Resize(height=4, width=4)], r"expected frames .*got float32 of shape \(2,\)"),
+        (TWO, TWO, [Crop(bottom=1, right=1)], "crop: expected frames"),
     ],
 )
 def test_what_does_not_fit_is_refused(shapes, observation, action, steps, message):

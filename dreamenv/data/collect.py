@@ -6,6 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import gymnasium as gym
+import numpy as np
+
 from dreamenv.config import RealSpec
 from dreamenv.data.lock import sole_writer
 from dreamenv.data.manifest import (
@@ -111,8 +114,8 @@ def plan(config: CollectConfig) -> Manifest:
     """The manifest of what ``config`` would collect; makes the env once to see its spaces."""
     env = build_env(config.real)
     try:
-        shape = env.observation_space.shape
-        assert shape is not None
+        space = env.observation_space
+        assert isinstance(space, gym.spaces.Box)
         source: dict[str, str | int | float | bool | None] = {
             "seed": config.seed,
             "hold": config.hold,
@@ -129,7 +132,8 @@ def plan(config: CollectConfig) -> Manifest:
             source["dream"] = load_package(config.dream).identity
         return Manifest(
             real=config.real,
-            observation_shape=list(shape),
+            observation_shape=list(space.shape),
+            observation_dtype="uint8" if space.dtype == np.uint8 else "float32",
             action=describe_actions(env),
             episodes=config.episodes,
             episodes_per_shard=config.episodes_per_shard,

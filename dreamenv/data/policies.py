@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 class CollectPolicy(Protocol):
     """Acts through one episode after another; its randomness is that of the episode's ``rng``."""
 
-    def begin(self, frame: NDArray[np.uint8], rng: np.random.Generator) -> None:
-        """An episode begins with this first frame."""
+    def begin(self, frame: NDArray[Any], rng: np.random.Generator) -> None:
+        """An episode begins with this first observation, a uint8 frame or a float32 vector."""
         ...
 
     def act(self) -> NDArray[Any]:
         """The action for what was seen so far."""
         ...
 
-    def observe(self, action: NDArray[Any], frame: NDArray[np.uint8]) -> None:
-        """The frame that ``action`` led to."""
+    def observe(self, action: NDArray[Any], frame: NDArray[Any]) -> None:
+        """The observation that ``action`` led to."""
         ...
 
 
@@ -45,7 +45,7 @@ class RandomPolicy:
     def __init__(self, space: gym.Space[Any], hold: int) -> None:
         self._space, self._hold = space, hold
 
-    def begin(self, frame: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    def begin(self, frame: NDArray[Any], rng: np.random.Generator) -> None:
         self._rng = rng
         self._longest = int(rng.integers(1, self._hold + 1))
         self._left = 0
@@ -57,7 +57,7 @@ class RandomPolicy:
         self._left -= 1
         return self._action
 
-    def observe(self, action: NDArray[Any], frame: NDArray[np.uint8]) -> None:
+    def observe(self, action: NDArray[Any], frame: NDArray[Any]) -> None:
         """Random actions look at nothing."""
 
 
@@ -88,7 +88,7 @@ class TrainedPolicy:
         self._prefix, self._hold = random_prefix, hold
         self._space = seen.action_space
 
-    def begin(self, frame: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    def begin(self, frame: NDArray[Any], rng: np.random.Generator) -> None:
         self._rng = rng
         self._observation = self._seen.begin(frame)
         self._prefix_left = int(rng.integers(0, self._prefix + 1))
@@ -110,7 +110,7 @@ class TrainedPolicy:
         self._wobble = rho * self._wobble + np.sqrt(1.0 - rho**2) * fresh
         return np.clip(chosen + self._scale * self._wobble, -1.0, 1.0).astype(np.float32)
 
-    def observe(self, action: NDArray[Any], frame: NDArray[np.uint8]) -> None:
+    def observe(self, action: NDArray[Any], frame: NDArray[Any]) -> None:
         self._observation = self._seen.posterior(action, frame)
 
 
@@ -121,7 +121,7 @@ class HeldPolicy:
     def __init__(self, policy: CollectPolicy, times: int) -> None:
         self._policy, self._times = policy, times
 
-    def begin(self, frame: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    def begin(self, frame: NDArray[Any], rng: np.random.Generator) -> None:
         self._policy.begin(frame, rng)
         self._left = 0
 
@@ -131,7 +131,7 @@ class HeldPolicy:
         self._left -= 1
         return self._action
 
-    def observe(self, action: NDArray[Any], frame: NDArray[np.uint8]) -> None:
+    def observe(self, action: NDArray[Any], frame: NDArray[Any]) -> None:
         if self._left == 0:
             self._policy.observe(action, frame)
 

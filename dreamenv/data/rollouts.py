@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from dreamenv.config import BoxAction, DiscreteAction, RealSpec
 from dreamenv.data.manifest import Manifest, read_manifest
@@ -44,7 +45,7 @@ class Rollouts:
             raise DataError("rollouts: expected at least one folder, got none")
         manifests = tuple(read_manifest(folder) for folder in folders)
         for folder, manifest in zip(folders, manifests, strict=True):
-            for field in ("real", "observation_shape", "action"):
+            for field in ("real", "observation_shape", "observation_dtype", "action"):
                 first, this = getattr(manifests[0], field), getattr(manifest, field)
                 if first != this:
                     raise DataError(
@@ -71,8 +72,13 @@ class Rollouts:
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
-        """Of one frame."""
+        """Of one observation."""
         return tuple(self.manifests[0].observation_shape)
+
+    @property
+    def observation_dtype(self) -> Literal["uint8", "float32"]:
+        """uint8 of frames, float32 of vectors."""
+        return self.manifests[0].observation_dtype
 
     @property
     def action(self) -> BoxAction | DiscreteAction:

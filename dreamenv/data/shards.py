@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamenv.config import BoxAction
+from dreamenv.config import VECTOR_BOUND, BoxAction
 from dreamenv.data.manifest import Manifest
 from dreamenv.errors import DataError
 
@@ -24,9 +24,10 @@ from dreamenv.errors import DataError
 class Episode:
     """One episode of the real env, as model and policy are shown it. ``T`` is its decisions."""
 
-    frames: NDArray[np.uint8]
-    """``[T + 1, *observation]``: the first observation and all that followed, the last included.
-    Read from a folder it is a memory map: slice it, and only the slice is loaded."""
+    frames: NDArray[Any]
+    """``[T + 1, *observation]``: the first observation and all that followed, the last included;
+    uint8 frames, or float32 vectors in the real env's units, within ±``VECTOR_BOUND``. Read from a
+    folder it is a memory map: slice it, and only the slice is loaded."""
     actions: NDArray[Any]
     """float32 ``[T, A]`` in [-1, 1], or int64 ``[T]``; ``actions[t]`` was taken on seeing
     ``frames[t]`` and led to ``frames[t + 1]``."""
@@ -111,9 +112,11 @@ def read_shard(folder: Path, index: int, manifest: Manifest) -> list[Episode]:
     real = columns["real_steps"]
     _require(bool((real >= lengths).all()), path / "real_steps.npy", "≥ lengths", real.tolist())
     steps = int(lengths.sum())
-    frames = _load(
-        path / FRAMES, np.uint8, (steps + count, *manifest.observation_shape), mapped=True
-    )
+    shape = (steps + count, *manifest.observation_shape)
+    frames = _load(path / FRAMES, manifest.observation_dtype, shape, mapped=True)
+    if manifest.observation_dtype == "float32":
+        bounded = bool((np.abs(frames) <= VECTOR_BOUND).all())  # False for NaN
+        _require(bounded, path / FRAMES, f"values within ±{VECTOR_BOUND:g}", "NaN or larger ones")
     if isinstance(manifest.action, BoxAction):
         actions = _load(path / ACTIONS, np.float32, (steps, manifest.action.size))
         valid, expected = (np.abs(actions) <= 1.0).all(), "values in [-1, 1]"
