@@ -171,7 +171,7 @@ def test_missing_mujoco_names_the_extra(monkeypatch, env_id):
 
 
 def test_mujoco_leaves_no_log_behind(tmp_path):
-    """Where plain gym.make of the same env does: if it no longer did, the guard could go."""
+    """Where plain gym.make of such an env does: if it no longer did, the guard could go."""
     script = textwrap.dedent(
         """
         import os
@@ -180,7 +180,7 @@ def test_mujoco_leaves_no_log_behind(tmp_path):
         from dreamenv.preprocess import build_env
         build_env(RealSpec(env_id="Hopper-v5"))
         print(os.listdir(), mujoco.get_mju_user_warning())
-        gym.make("Hopper-v5")
+        gym.make("HalfCheetah-v5")
         print(os.listdir())
         """
     )
