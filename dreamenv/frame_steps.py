@@ -4,7 +4,7 @@ picked."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -65,9 +65,7 @@ class FrameSteps:
     def space(self) -> gym.spaces.Box:
         """Of observations after all steps: uint8 frames, or float32 vectors within
         ±:data:`~dreamenv.config.VECTOR_BOUND`."""
-        if self.is_vector:
-            return gym.spaces.Box(-VECTOR_BOUND, VECTOR_BOUND, self.shape, np.float32)
-        return gym.spaces.Box(0, 255, self.shape, np.uint8)
+        return shown_space(self.shape, "float32" if self.is_vector else "uint8")
 
     def __call__(self, observation: Any) -> NDArray[Any]:
         """An observation after all steps, as :attr:`space` has it; a fresh array.
@@ -84,6 +82,13 @@ class FrameSteps:
             else:
                 frame = step(frame)
         return np.array(frame, order="C")
+
+
+def shown_space(shape: tuple[int, ...], dtype: Literal["uint8", "float32"]) -> gym.spaces.Box:
+    """Of frames (uint8) or vectors (float32) as models and rollouts have them."""
+    if dtype == "float32":
+        return gym.spaces.Box(-VECTOR_BOUND, VECTOR_BOUND, shape, np.float32)
+    return gym.spaces.Box(0, 255, shape, np.uint8)
 
 
 def _is_shown(space: gym.spaces.Box) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from dreamenv.config import RealSpec
@@ -19,6 +18,7 @@ from dreamenv.data.rollouts import Episode, Rollouts, finished_shards
 from dreamenv.data.scratch import scratch_folder
 from dreamenv.data.shards import remove_unfinished, write_shard
 from dreamenv.errors import DataError
+from dreamenv.frame_steps import shown_space
 
 EPISODES_PER_SHARD = 8
 
@@ -58,7 +58,7 @@ def export_minari(rollouts: Rollouts, dataset_id: str) -> Path:
         unfinished = scratch / "data"
         storage = MinariStorage.new(
             unfinished,
-            observation_space=gym.spaces.Box(0, 255, rollouts.observation_shape, np.uint8),
+            observation_space=shown_space(rollouts.observation_shape, rollouts.observation_dtype),
             action_space=rollouts.action.space(),
             jpeg_encoding=False,
         )
@@ -90,14 +90,14 @@ def import_minari(dataset_id: str, out: Path, real: RealSpec | None = None) -> R
 
     Args:
         real: the env behind the dataset. One that dreamenv exported knows its own. Any other holds
-            an env's raw frames and actions, to which ``real``'s crops, resizes and (backwards)
-            ``rescale_action`` are applied (without one, the bounds of the dataset's action space);
-            its actions cannot be regrouped, so ``action_repeat`` is refused.
+            an env's raw observations and actions, to which ``real``'s crops, resizes and
+            (backwards) ``rescale_action`` are applied (without one, the bounds of the dataset's
+            action space); its actions cannot be regrouped, so ``action_repeat`` is refused.
 
     Raises:
-        DataError: no such dataset, not uint8 frames, actions that ``real`` cannot express, an
-            episode that is not one (no last observation, ends in its middle), or ``out`` holds
-            something else.
+        DataError: no such dataset, neither uint8 frames nor vectors of floats, a NaN, actions that
+            ``real`` cannot express, an episode that is not one (no last observation, ends in its
+            middle), or ``out`` holds something else.
         ImportError: Minari is not installed.
     """
     _require_minari()
@@ -114,6 +114,7 @@ def import_minari(dataset_id: str, out: Path, real: RealSpec | None = None) -> R
     manifest = Manifest(
         real=reader.real,
         observation_shape=list(reader.frames.shape),
+        observation_dtype="float32" if reader.frames.is_vector else "uint8",
         action=reader.action,
         episodes=dataset.total_episodes,
         episodes_per_shard=EPISODES_PER_SHARD,
