@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -11,7 +12,8 @@ from dreamenv_client import DreamEnv, DreamVectorEnv, Lanes, LaneSource, RemoteD
 from dreamenv_client.remote_source import SERVER_KNOBS, ServerKnobs
 from gymnasium.vector import AutoresetMode
 
-from dreamenv.dream.knobs import KNOBS, check_compile, check_knobs, check_starts
+from dreamenv.dream.folders import check_data, check_folders
+from dreamenv.dream.knobs import KNOBS, check_compile, check_knobs_for, check_starts
 from dreamenv.errors import PackageError
 from dreamenv.packages import load_config, load_package
 from dreamenv.served import served_source
@@ -31,9 +33,20 @@ class DreamKnobs(ServerKnobs, total=False):
     termination_temperature: float | None
     """Divides the logit of the predicted termination."""
     horizon: int | None
-    """Decisions after which an episode is truncated."""
-    starts: Literal["first", "any"] | None
-    """Begin where real episodes began, or at any recorded moment."""
+    """Decisions after which an episode is truncated. A short one, with ``starts`` of ``"any"`` or
+    ``"data"``, makes branches of that length."""
+    trust_penalty: float | None
+    """Taken off the reward of a decision of which the model is as unsure as of the 95th percentile
+    of held-out real ones, and in proportion off others'. Families that cannot tell take 0 alone."""
+    trust_limit: float | None
+    """Episodes are truncated where the model is less sure: up to 1, than this quantile of held-out
+    real decisions; above 1, than so many times the least sure of them; 0 for never."""
+    starts: Literal["first", "any", "bank", "data"] | None
+    """Begin where real episodes began; at any recorded moment of the package's bank, ``"any"`` or
+    ``"bank"``; or at any moment of ``data``."""
+    data: str | Path | Sequence[str | Path] | None
+    """Folders of ``dreamenv collect`` for ``starts="data"``; see :class:`dreamenv.dream.Dream`.
+    Not with ``server``: there, ``reset(options={"observations": …})`` starts in real data."""
     device: str | None
     """Where the model runs: ``"cpu"`` if left out."""
     compile: bool | None
@@ -78,6 +91,7 @@ def dream_source(
     Raises:
         PackageError: no such package, or its config is not one of ours.
         ValueError: a bad knob.
+        DataError: ``data`` is no folder of rollouts, or of another real env.
         TypeError: an unknown keyword.
         RemoteError: the server cannot be asked for the spaces of a model that is not shipped.
     """
@@ -98,18 +112,22 @@ def dream_source(
     path = resolve(model).resolve()
     config = load_config(path)
     space = config.observation_space(given.get("obs", "features"))
-    _check_knobs(**{name: value for name, value in given.items() if name in KNOBS})
-    check_starts(given.get("starts", config.defaults.starts))
+    check_knobs_for(config, **{name: value for name, value in given.items() if name in KNOBS})
+    check_data(given.get("starts"), given.get("data"))
+    if "data" in given:
+        given["data"] = check_folders(config, given["data"])
+    else:
+        check_starts(given.get("starts", config.defaults.starts))
     check_compile(given.get("compile", False))
     if max_episode_steps not in (None, -1):
-        _check_knobs(horizon=max_episode_steps)
+        check_knobs_for(config, horizon=max_episode_steps)
         given["horizon"] = min(max_episode_steps, given.get("horizon", config.defaults.horizon))
     return LaneSource(
         observation_space=space,
         action_space=config.action.space(),
         open=LocalLanes(path, given),
         render_fps=config.real.steps_per_second,
-        check_knobs=_check_knobs,
+        check_knobs=partial(check_knobs_for, config),
     )
 
 
@@ -195,7 +213,3 @@ def make_vector_env(
             source, num_envs, autoreset_mode=autoreset_mode, render_mode=render_mode
         )
     return DreamVectorEnv(source, num_envs, autoreset_mode=autoreset_mode, render_mode=render_mode)
-
-
-def _check_knobs(**knobs: Any) -> None:
-    check_knobs(**knobs)

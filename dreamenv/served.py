@@ -12,7 +12,7 @@ from dreamenv_client.remote_source import opening, refuse_others, remote_source,
 from dreamenv_client.source import LaneSource
 
 from dreamenv.config import PackageConfig
-from dreamenv.dream.knobs import check_knobs
+from dreamenv.dream.knobs import KNOBS, check_knobs_for
 from dreamenv.identity import identity_at
 from dreamenv.packages import load_config, read_config
 from dreamenv.sources import ZOO, shipped
@@ -42,6 +42,7 @@ def served_source(
     if name not in shipped():
         return remote_source(server, name, max_episode_steps=max_episode_steps, **knobs)
     config = load_config(ZOO / name)
+    check_knobs_for(config, **{knob: value for knob, value in knobs.items() if knob in KNOBS})
     return LaneSource(
         observation_space=config.observation_space(knobs.get("obs", "features")),
         action_space=config.action.space(),
@@ -54,7 +55,7 @@ def served_source(
             identity=partial(identity_at, ZOO / name),
         ),
         render_fps=config.real.steps_per_second,
-        check_knobs=_check_knobs,
+        check_knobs=partial(check_knobs_for, config),
     )
 
 
@@ -85,7 +86,3 @@ def _served_name(model: str | Path) -> str:
             "model, beside server=."
         )
     return model
-
-
-def _check_knobs(**knobs: Any) -> None:
-    check_knobs(**knobs)

@@ -56,6 +56,7 @@ class Clock:
         stepped: NDArray[np.bool_] | None,
         terminated: NDArray[np.bool_],
         horizon: NDArray[np.int64],
+        distrusted: NDArray[np.bool_] | None = None,
     ) -> None:
         """Count a decision in those of these lanes that were stepped, and see whether it ended
         their episodes.
@@ -65,10 +66,13 @@ class Clock:
             stepped: mask of those that were stepped; None for all.
             terminated: for each, whether the model ends its episode.
             horizon: of each.
+            distrusted: for each, whether the model is too unsure to go on; None for none.
         """
         step = self.step[at] + (1 if stepped is None else stepped)
         self.step[at] = step
         ends = terminated | (step >= horizon)
+        if distrusted is not None:
+            ends |= distrusted
         if stepped is not None:
             ends &= stepped
         if ends.any():

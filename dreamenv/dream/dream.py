@@ -10,9 +10,11 @@ from dreamenv_client.arguments import lane_indices
 
 from dreamenv.dream.arguments import check_count
 from dreamenv.dream.clock import EVERY
+from dreamenv.dream.folders import Data, check_data
 from dreamenv.dream.imagination import Imagination, PadRows
 from dreamenv.dream.knobs import KNOBS, Knobs, check_compile, check_starts
 from dreamenv.dream.part import Part
+from dreamenv.dream.recorded import recorded_starts
 from dreamenv.dream.table import Table
 from dreamenv.dream.threads import one_thread_in_children
 from dreamenv.models.world_model import ObservationKind
@@ -29,7 +31,9 @@ class Dream(Part):
     alone, among others, after a restore and in a branch, wherever :attr:`fingerprint` is the same.
 
     Infos: ``termination_probability`` (float32, at the lane's termination temperature) and, where
-    the family can tell, ``uncertainty``; 0 for lanes that were not stepped.
+    the family can tell, ``uncertainty`` (float32; 1 where the model is as unsure as of the 95th
+    percentile of held-out real decisions, if the package says what that is, else in the family's
+    own units); 0 for lanes that were not stepped.
 
     Args:
         package: the trained model, its start states and its defaults.
@@ -41,8 +45,21 @@ class Dream(Part):
         termination: ``"sample"`` what is predicted, cut it at the package's ``"threshold"``, or
             ``"none"``: the horizon alone ends episodes.
         termination_temperature: divides the logit of the termination, apart from ``temperature``.
-        horizon: decisions after which an episode is truncated.
-        starts: ``"first"``, states that began real episodes, or ``"any"`` of the bank.
+        horizon: decisions after which an episode is truncated. With ``starts`` of ``"any"`` or
+            ``"data"`` a short one makes branches of that length (Dyna; Janner et al. 2019, MBPO),
+            from whose ends learners bootstrap.
+        trust_penalty: taken off the reward, times ``uncertainty`` (Yu et al. 2020, MOPO); at
+            least 0.
+        trust_limit: where ``uncertainty`` passes it an episode is truncated (Kidambi et al. 2020,
+            MOReL), unless the model ends it there: up to 1, a quantile of held-out real decisions;
+            above, so many times the least sure of them; 0 for never.
+        starts: ``"first"``, states that began real episodes; ``"any"`` of the package's bank, also
+            called ``"bank"``; or ``"data"``, any moment of ``data``, drawn uniformly, but those at
+            which an episode terminated.
+        data: folders of recorded episodes of the same real env, for ``starts="data"``. They are
+            seen through the model as the dream is made; see
+            :func:`~dreamenv.dream.recorded.recorded_starts` for the memory that it takes. Their
+            moments are the dream's start states then, in all that names or draws those.
         device: of torch.
         compile: run the step through ``torch.compile``, which needs half a minute and a C++
             compiler, and pays for many lanes.
@@ -51,6 +68,7 @@ class Dream(Part):
 
     Raises:
         ValueError: a bad argument, naming it and what was expected.
+        DataError: no rollouts in ``data``, damaged ones, or of another real env.
         RuntimeError: ``compile`` without a C++ compiler.
     """
 
@@ -64,7 +82,10 @@ class Dream(Part):
         termination: str | None = None,
         termination_temperature: float | None = None,
         horizon: int | None = None,
+        trust_penalty: float | None = None,
+        trust_limit: float | None = None,
         starts: str | None = None,
+        data: Data | None = None,
         device: str = "cpu",
         compile: bool = False,
         pad_rows: PadRows = "auto",
@@ -72,15 +93,24 @@ class Dream(Part):
         num_lanes = check_count(num_lanes)
         check_compile(compile)
         config = package.config
-        knobs = Knobs(num_lanes, config.defaults, starts)
-        given = (temperature, termination, termination_temperature, horizon)
+        check_data(starts, data)
+        knobs = Knobs(num_lanes, config, "any" if data is not None else starts)
+        given = (
+            temperature,
+            termination,
+            termination_temperature,
+            horizon,
+            trust_penalty,
+            trust_limit,
+        )
         named = {n: value for n, value in zip(KNOBS, given, strict=True) if value is not None}
         knobs.set(np.arange(num_lanes), **named)
         with torch.inference_mode():
             lanes = Imagination(
                 package, num_lanes, obs, device=device, compile=compile, pad_rows=pad_rows
             )
-            table = Table(package, knobs, lanes)
+            recorded = None if data is None else recorded_starts(lanes.model, config, data)
+            table = Table(package, knobs, lanes, recorded)
         super().__init__(table, EVERY, config.observation_space(obs))
         self.fingerprint = lanes.fingerprint
         """What decides the bits (processor, build, threads, compile mode, padding): where it is

@@ -80,7 +80,10 @@ class Imagination:
 
         self._step = compiled_function(step, self.device) if compile else step
         sample = sample_batch(self.model, package)
-        if not all(torch.isfinite(rows).all() for rows in step_batch(self.model, sample).values()):
+        dreamt = step_batch(self.model, sample)
+        self.tells = "uncertainty" in dreamt
+        """Whether the family says how unsure it is of a step."""
+        if not all(torch.isfinite(rows).all() for rows in dreamt.values()):
             raise PackageError.at(
                 package.path or package.config.name,
                 "weights",

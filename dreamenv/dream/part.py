@@ -155,7 +155,13 @@ class Part:
     def restore(self, snapshot: LaneSnapshot, lanes: Sequence[int] | None = None) -> LaneStep:
         which = self._numbers(lanes)
         like = self.snapshot([0]).arrays
-        arrays = check_snapshot(snapshot, model=self.identity, lanes=len(which), like=like)
+        arrays = check_snapshot(
+            snapshot,
+            model=self.identity,
+            lanes=len(which),
+            like=like,
+            tells=self.table.config.trust is not None,
+        )
         state = {n: torch.tensor(arrays[STATE + n]) for n in self.table.lanes.states.names}
         self.table.put(which, arrays, state)
         return self._shown()

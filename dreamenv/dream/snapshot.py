@@ -9,7 +9,8 @@ from dreamenv_client.lanes import LaneSnapshot
 from numpy.typing import NDArray
 
 from dreamenv.dream.clock import Status
-from dreamenv.dream.knobs import HORIZON_LIMIT, TEMPERATURE_LIMIT, TERMINATIONS
+from dreamenv.dream.knobs import HORIZON_LIMIT, TEMPERATURE_LIMIT, TERMINATIONS, TRUST_LIMIT
+from dreamenv.dream.trust import TRUST_KNOBS
 
 CLOCK_LIMIT = 2**31
 """Episodes and steps a snapshot may have counted; the streams take twice as many."""
@@ -25,13 +26,20 @@ LIMITS: dict[str, tuple[float, float]] = {
     "termination": (0, len(TERMINATIONS) - 1),
     "termination_temperature": (TINY, TEMPERATURE_LIMIT),
     "horizon": (1, HORIZON_LIMIT),
+    "trust_penalty": (0, TRUST_LIMIT),
+    "trust_limit": (0, TRUST_LIMIT),
     "anywhere": (0, 1),
 }
 """Least and greatest value of every array beside the model's state."""
 
 
 def check_snapshot(
-    snapshot: LaneSnapshot, *, model: str, lanes: int, like: dict[str, NDArray[Any]]
+    snapshot: LaneSnapshot,
+    *,
+    model: str,
+    lanes: int,
+    like: dict[str, NDArray[Any]],
+    tells: bool = True,
 ) -> dict[str, NDArray[Any]]:
     """A snapshot's arrays, fit to be copied into lanes.
 
@@ -39,6 +47,7 @@ def check_snapshot(
         model: identity of the package that must have made it.
         lanes: how many it must hold.
         like: arrays ``[any, ...]`` of the names, dtypes and shapes expected.
+        tells: whether the package can tell how unsure its model is.
 
     Raises:
         ValueError: anything at all is other than expected.
@@ -78,6 +87,12 @@ def check_snapshot(
                 f"{low} to {high}."
             )
     _check_together(snapshot.arrays)
+    for name in TRUST_KNOBS:
+        if not tells and snapshot.arrays[name].any():
+            raise ValueError(
+                f"the snapshot's {name} reaches {snapshot.arrays[name].max()}; expected 0: its "
+                "package cannot tell how unsure it is."
+            )
     return dict(snapshot.arrays)
 
 

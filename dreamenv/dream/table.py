@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from dreamenv.dream.knobs import Knobs
 from dreamenv.dream.noise import NoiseBlocks
 from dreamenv.dream.starts import StartBank
 from dreamenv.dream.termination import ended, termination_probability
+from dreamenv.dream.trust import beyond, in_units
+from dreamenv.errors import PackageError
 from dreamenv.models.world_model import State
 from dreamenv.packages import Package
 
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from dreamenv.dream.together import Turn
 
 GOING = int(Status.GOING)
-ALWAYS = ("reward", "termination_probability")
-"""What every call gives; 0 for lanes that it did not step."""
-
 Begins = Sequence[tuple[NDArray[np.intp], "Turn"]]
 """Where in a batch episodes begin, and the turn that says how."""
 
@@ -38,10 +37,33 @@ class Table:
     Args:
         knobs: of each lane, as they are when it is wiped.
         lanes: the model's side of them.
+        starts: states to begin episodes with, as of
+            :class:`~dreamenv.dream.starts.StartBank`; the package's own if None.
+
+    Raises:
+        PackageError: the package has a scale of trust, and a model that cannot tell.
     """
 
-    def __init__(self, package: Package, knobs: Knobs, lanes: Imagination) -> None:
+    def __init__(
+        self,
+        package: Package,
+        knobs: Knobs,
+        lanes: Imagination,
+        starts: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.config = package.config
+        self._trust = package.config.trust
+        if self._trust is not None and not lanes.tells:
+            raise PackageError.at(
+                package.path or package.config.name,
+                "trust",
+                expected="none, as the model does not tell how unsure it is",
+                found="quantiles",
+                fix="Train the package again.",
+            )
+        tells = ("uncertainty",) if lanes.tells else ()
+        self._always = ("reward", *tells, "termination_probability")
+        """What every call gives, in this order; 0 for lanes that it did not step."""
         self.action_space = package.config.action.space()
         self.identity = package.identity
         self.closed = False
@@ -51,12 +73,12 @@ class Table:
         self.clock, self.knobs, self.lanes = Clock(count), knobs, lanes
         self._blank = {name: array[:1].copy() for name, array in self.arrays().items()}
         model = lanes.model
-        self.bank = StartBank(package.starts, model.device)
+        self.bank = StartBank(package.starts if starts is None else starts, model.device)
         self._noise = NoiseBlocks(model.noise, self.clock, lanes.states.rows, model.device)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All but the model's state: ``[lanes]`` by name."""
-        return {**vars(self.clock), **vars(self.knobs)}
+        return {**vars(self.clock), **self.knobs.arrays()}
 
     def close(self) -> None:
         """Free the model and the lanes."""
@@ -167,10 +189,18 @@ class Table:
             logit = arrays.pop("termination_logit")
             probability = termination_probability(logit, knobs.termination_temperature[at])
             over = ended(probability, knobs.termination[at], self.config.defaults.threshold, chance)
-            self.clock.advance(at, stepped, over, knobs.horizon[at])
+            distrusted = None
+            if self._trust is not None:
+                unsure = in_units(arrays["uncertainty"], self._trust)
+                arrays["uncertainty"] = unsure
+                # The penalised reward of MOPO (Yu et al. 2020), the halt of MOReL (Kidambi et al.
+                # 2020): there absorbing, here a truncation, which learners bootstrap from.
+                arrays["reward"] = arrays["reward"] - knobs.trust_penalty[at] * unsure
+                distrusted = beyond(unsure, knobs.trust_limit[at], self._trust)
+            self.clock.advance(at, stepped, over, knobs.horizon[at], distrusted)
             arrays["termination_probability"] = probability
         observation = arrays.pop("observation")
-        for name in ALWAYS:
+        for name in self._always:
             if name not in arrays:
                 arrays[name] = np.zeros(count, np.float32)
         if stepped is not None and not stepped.all():

@@ -12,7 +12,7 @@ import grpc
 from dreamenv_client.v1 import dream_pb2 as pb
 from dreamenv_client.wire import from_knobs
 
-from dreamenv.dream.knobs import check_knobs, check_starts
+from dreamenv.dream.knobs import check_knobs_for, check_starts
 from dreamenv_server.models import ServedModel
 from dreamenv_server.refusal import Refused
 from dreamenv_server.session import Session, Shared
@@ -152,8 +152,9 @@ class Sessions:
         lanes = request.lanes
         if lanes < 1:
             raise ValueError("lanes is 0; expected at least 1.")
-        knobs = check_knobs(**from_knobs(request.knobs))
-        starts = check_starts(request.starts or model.package.config.defaults.starts)
+        config = model.package.config
+        knobs = check_knobs_for(config, **from_knobs(request.knobs))
+        starts = check_starts(request.starts or config.defaults.starts)
         pool = await model.pool(request.observation or "features")
         pool.require(lanes)
         size = lanes * pool.observation_bytes + ENVELOPE

@@ -61,8 +61,9 @@ class DreamEnv(gym.Env[NDArray[Any], Any]):
         Args:
             seed: starts the lane's random stream afresh. Without one the stream goes on to its
                 next episode (and a first reset takes ``env.np_random_seed``).
-            options: ``{"observations": uint8 [T, *observation], "actions": [T - 1, *action]}``
-                begins where those real observations lead; ``{"start": int}`` picks the start.
+            options: ``{"observations": [T, *observation], "actions": [T - 1, *action]}`` begins
+                where those real observations (uint8 frames or float32 vectors) lead;
+                ``{"start": int}`` picks the start.
 
         Raises:
             ValueError: a bad seed or bad options; the episode goes on then.

@@ -1,16 +1,25 @@
-"""What can be set lane by lane, checked: temperature, termination and horizon."""
+"""What can be set lane by lane, checked: temperature, termination, horizon and trust."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 TEMPERATURE_LIMIT = 100.0
 HORIZON_LIMIT = 10_000_000
-KNOBS = ("temperature", "termination", "termination_temperature", "horizon")
+TRUST_LIMIT = 1e6
+"""The greatest ``trust_penalty``, and the greatest ``trust_limit``."""
+KNOBS = (
+    "temperature",
+    "termination",
+    "termination_temperature",
+    "horizon",
+    "trust_penalty",
+    "trust_limit",
+)
 """What can be set lane by lane."""
 TERMINATIONS = ("sample", "threshold", "none")
 """By the number that stands for each in arrays."""
@@ -22,7 +31,8 @@ def check_knobs(**knobs: Any) -> dict[str, Any]:
     Args:
         knobs: ``temperature``, a number from 0 to 100 or ``[low, high]``; ``termination``,
             ``"sample"``, ``"threshold"`` or ``"none"``; ``termination_temperature``, above 0 and at
-            most 100; ``horizon``, from 1 to 10,000,000 decisions.
+            most 100; ``horizon``, from 1 to 10,000,000 decisions; ``trust_penalty`` and
+            ``trust_limit``, from 0 (none) to 1,000,000.
 
     Returns:
         The same, in Python's own types; ``temperature`` stays a number or becomes a tuple.
@@ -41,21 +51,32 @@ def check_knobs(**knobs: Any) -> dict[str, Any]:
     unknown = sorted(set(knobs) - set(KNOBS))
     if unknown:
         raise ValueError(f"unknown knobs {unknown}; expected some of {list(KNOBS)}.")
-    checks = dict(
-        zip(KNOBS, (_temperature, _termination, _termination_temperature, _horizon), strict=True)
-    )
-    return {name: checks[name](value) for name, value in knobs.items()}
+    return {name: _CHECKS[name](value) for name, value in knobs.items()}
 
 
 def check_starts(starts: Any) -> str:
-    """Which of the bank's states episodes begin with: ``"first"`` or ``"any"``.
+    """Which of the bank's states episodes begin with: ``"first"``, those that began real episodes,
+    or ``"any"``, of which ``"bank"`` is another name.
+
+    Returns:
+        ``"first"`` or ``"any"``.
 
     Raises:
-        ValueError: neither.
+        ValueError: neither. ``"data"`` is for a dream in the process that has the data.
+
+    Examples:
+        >>> check_starts("bank")
+        'any'
     """
-    if not isinstance(starts, str) or starts not in ("first", "any"):
+    if isinstance(starts, str) and starts == "data":
+        raise ValueError(
+            'starts is "data", which takes a dream in this process and data= with the folders of '
+            'its episodes; expected "first" or "any". Wherever the dream is, '
+            'reset(options={"observations": …, "actions": …}) starts it in real data.'
+        )
+    if not isinstance(starts, str) or starts not in ("first", "any", "bank"):
         raise ValueError(f'starts is {starts!r}; expected "first" or "any".')
-    return starts
+    return "any" if starts == "bank" else starts
 
 
 def _number(value: Any) -> float:
@@ -101,3 +122,25 @@ def _horizon(value: Any) -> int:
             f"horizon is {value!r}; expected a whole number from 1 to {HORIZON_LIMIT:,}."
         )
     return int(number)
+
+
+def _trust(name: str) -> Callable[[Any], float]:
+    def check(value: Any) -> float:
+        number = _number(value)
+        if not 0.0 <= number <= TRUST_LIMIT:
+            raise ValueError(
+                f"{name} is {value!r}; expected a number from 0 to {TRUST_LIMIT:,.0f}."
+            )
+        return number
+
+    return check
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "temperature": _temperature,
+    "termination": _termination,
+    "termination_temperature": _termination_temperature,
+    "horizon": _horizon,
+    "trust_penalty": _trust("trust_penalty"),
+    "trust_limit": _trust("trust_limit"),
+}

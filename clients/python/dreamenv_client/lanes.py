@@ -63,9 +63,10 @@ class Lanes(Protocol):
         Args:
             seeds: one a lane. A seed restarts that lane's stream at episode 0; None goes on to its
                 next episode (a lane never seeded draws a seed from the operating system).
-            options: ``{"observations": uint8 [T, *obs] or [lanes, T, *obs],
+            options: ``{"observations": [T, *obs] or [lanes, T, *obs],
                 "actions": [T-1, *action] or [lanes, T-1, *action]}`` starts the masked lanes from
-                real observations, filtered through the model; ``{"start": int or int [lanes]}``
+                real observations (uint8 frames or float32 vectors), filtered through the model;
+                ``{"start": int or int [lanes]}``
                 picks start states by index.
 
         Raises:
@@ -94,8 +95,9 @@ class Lanes(Protocol):
         ...
 
     def set_knobs(self, lanes: Sequence[int] | None = None, **knobs: Any) -> None:
-        """Set ``temperature``, ``termination``, ``termination_temperature`` or ``horizon`` of some
-        lanes (all if None). In force at once, except that ranges are drawn at the next episode."""
+        """Set ``temperature``, ``termination``, ``termination_temperature``, ``horizon``,
+        ``trust_penalty`` or ``trust_limit`` of some lanes (all if None). In force at once, except
+        that ranges are drawn at the next episode."""
         ...
 
     def snapshot(self, lanes: Sequence[int] | None = None) -> LaneSnapshot:

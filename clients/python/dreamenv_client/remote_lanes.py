@@ -172,23 +172,24 @@ class RemoteLanes:
 
     def filter(
         self,
-        observations: NDArray[np.uint8],
+        observations: NDArray[Any],
         actions: Any | None = None,
         begin: NDArray[np.bool_] | None = None,
     ) -> NDArray[Any]:
-        """Fold real frames in, as :func:`dreamenv.make_real` does: what a policy should see.
+        """Fold real observations in, as :func:`dreamenv.make_real` does: what a policy should see.
 
         Args:
-            observations: uint8 ``[lanes, *frame]``, preprocessed as the model's config says.
+            observations: uint8 ``[lanes, *frame]`` or float32 ``[lanes, n]``, preprocessed as the
+                model's config says; of vectors, in the real env's units.
             actions: ``[lanes, *action]`` that led to them; None where all lanes begin.
-            begin: ``[lanes]``, for which it is an episode's first frame; None for none.
+            begin: ``[lanes]``, for which it is an episode's first one; None for none.
 
         Returns:
             ``[lanes, *observation]``. The dream does not move.
 
         Raises:
-            ValueError: wrong shape or dtype, or a bad action.
-            RuntimeError: a lane's first frame without ``begin``.
+            ValueError: wrong shape or dtype, a NaN or infinity, or a bad action.
+            RuntimeError: a lane's first one without ``begin``.
         """
         first = check_mask(begin, self.num_lanes, default=False)
         if actions is not None:

@@ -54,8 +54,15 @@ class RemoteKnobs(ServerKnobs, total=False):
     """Divides the logit of the predicted termination."""
     horizon: int | None
     """Decisions after which an episode is truncated."""
+    trust_penalty: float | None
+    """Taken off the reward of a decision of which the model is as unsure as of the 95th percentile
+    of held-out real ones, and in proportion off others'. Models that cannot tell take 0 alone."""
+    trust_limit: float | None
+    """Episodes are truncated where the model is less sure: up to 1, than this quantile of held-out
+    real decisions; above 1, than so many times the least sure of them; 0 for never."""
     starts: str | None
-    """``"first"``: begin where real episodes began; or ``"any"``: at any recorded moment."""
+    """``"first"``: begin where real episodes began; or ``"any"``, also called ``"bank"``: at any
+    recorded moment of the model's bank. With a short ``horizon``: branches from all over it."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,7 @@ def remote_source(
             knobs=given,
         ),
         render_fps=model.steps_per_second,
-        check_knobs=_check_knobs,
+        check_knobs=check_knobs,
     )
 
 
@@ -248,10 +255,12 @@ def refuse_others(knobs: Mapping[str, Any]) -> None:
             "token= would be written into env.spec, and from there into files; expected "
             "token_file= with a path, or the token in the environment's DREAMENV_TOKEN."
         )
+    if "data" in knobs:
+        raise ValueError(
+            "data= is for a dream in this process: a server reads no files of yours; expected it "
+            'left out beside server=. reset(options={"observations": …, "actions": …}) starts a '
+            "remote dream in real data."
+        )
     known = RemoteKnobs.__annotations__
     if unknown := sorted(set(knobs) - set(known)):
         raise TypeError(f"unknown keywords {unknown}; a remote dream takes {', '.join(known)}")
-
-
-def _check_knobs(**knobs: Any) -> None:
-    check_knobs(**knobs)

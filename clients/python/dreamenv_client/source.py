@@ -31,7 +31,7 @@ class LaneSource:
     """Makes a batch of so many lanes. Must pickle (by cloudpickle) if the env is to."""
     render_fps: float = 30.0
     """Decisions a second, for videos."""
-    check_knobs: Callable[..., None] | None = None
+    check_knobs: Callable[..., object] | None = None
     """Called with the keywords of ``set_knobs`` while no lane is open; raises ValueError for bad
     ones. Without it those are found out when the lanes open."""
 

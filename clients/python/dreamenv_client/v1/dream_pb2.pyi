@@ -125,18 +125,22 @@ class Discrete(_message.Message):
     def __init__(self, n: _Optional[int] = ..., start: _Optional[int] = ...) -> None: ...
 
 class Knobs(_message.Message):
-    __slots__ = ("fixed_temperature", "drawn_temperature", "termination", "termination_temperature", "horizon")
+    __slots__ = ("fixed_temperature", "drawn_temperature", "termination", "termination_temperature", "horizon", "trust_penalty", "trust_limit")
     FIXED_TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     DRAWN_TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     TERMINATION_FIELD_NUMBER: _ClassVar[int]
     TERMINATION_TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     HORIZON_FIELD_NUMBER: _ClassVar[int]
+    TRUST_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    TRUST_LIMIT_FIELD_NUMBER: _ClassVar[int]
     fixed_temperature: float
     drawn_temperature: Range
     termination: str
     termination_temperature: float
     horizon: int
-    def __init__(self, fixed_temperature: _Optional[float] = ..., drawn_temperature: _Optional[_Union[Range, _Mapping]] = ..., termination: _Optional[str] = ..., termination_temperature: _Optional[float] = ..., horizon: _Optional[int] = ...) -> None: ...
+    trust_penalty: float
+    trust_limit: float
+    def __init__(self, fixed_temperature: _Optional[float] = ..., drawn_temperature: _Optional[_Union[Range, _Mapping]] = ..., termination: _Optional[str] = ..., termination_temperature: _Optional[float] = ..., horizon: _Optional[int] = ..., trust_penalty: _Optional[float] = ..., trust_limit: _Optional[float] = ...) -> None: ...
 
 class Range(_message.Message):
     __slots__ = ("low", "high")
