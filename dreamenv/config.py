@@ -15,6 +15,8 @@ from dreamenv.learn_defaults import LearnDefaults
 from dreamenv.strict import Strict, Temperature
 
 FORMAT_VERSION: Final = 1
+VECTOR_BOUND: Final = 1e6
+"""Numbers of a vector observation, in the real env's units, are cut to [-bound, bound]."""
 Size = Annotated[int, Field(ge=1, le=65_536)]
 Keyword = Annotated[str, Field(max_length=100, pattern=r"^[a-z][a-z0-9_]*$")]
 OF_GYM_MAKE = {"id", "max_episode_steps", "disable_env_checker", "render_mode"}
@@ -157,6 +159,48 @@ class DreamDefaults(Strict):
     """Decisions after which an episode is truncated."""
     starts: Literal["first", "any"] = "first"
     """Start from states that began real episodes, or from any state of the bank."""
+    trust_penalty: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """Taken off the reward of a decision of which the model is as unsure as of the 95th percentile
+    of held-out real ones; in proportion for others."""
+    trust_limit: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """Episodes are truncated where the model is less sure than this quantile of held-out real
+    decisions, or so many times the largest if above 1; 0 for never."""
+
+
+class TrustScale(Strict):
+    """How unsure the model is of real decisions that it was not fitted on: what trust is measured
+    by."""
+
+    quantiles: Annotated[list[Annotated[float, Field(ge=0, le=1e30)]], Field(min_length=101)]
+    """Of the family's uncertainty, at 0, 1, … 100%."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> TrustScale:
+        q = self.quantiles
+        if len(q) != 101 or sorted(q) != q or q[95] <= 0.0:
+            raise ValueError(
+                "quantiles: expected 101 rising numbers, that of 95% above 0, got "
+                f"{len(q)} from {q[0]} to {q[-1]}"
+            )
+        return self
+
+    @property
+    def unit(self) -> float:
+        """The uncertainty that counts as 1: the 95th percentile."""
+        return self.quantiles[95]
+
+    def limit(self, asked: float) -> float:
+        """The uncertainty, in units, beyond which a ``trust_limit`` truncates; infinity for 0.
+
+        >>> scale = TrustScale(quantiles=[float(i) for i in range(101)])
+        >>> scale.limit(0.95), scale.limit(2.0) == 2 * scale.limit(1.0), scale.limit(0)
+        (1.0, True, inf)
+        """
+        if asked == 0.0:
+            return float("inf")
+        if asked > 1.0:
+            return asked * self.quantiles[100] / self.unit
+        return float(np.interp(asked * 100.0, np.arange(101.0), self.quantiles)) / self.unit
 
 
 class PackageConfig(Strict):
@@ -164,11 +208,13 @@ class PackageConfig(Strict):
 
     format_version: Literal[1] = FORMAT_VERSION
     name: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    family: Literal["mdnrnn"]
+    family: Literal["mdnrnn", "ensemble"]
     sizes: dict[str, int | float | list[float]]
     """The family's own sizes; the family checks them."""
     observation_shape: Annotated[list[Size], Field(min_length=1, max_length=3)]
-    """Shape of the preprocessed real observation, uint8."""
+    """Shape of the preprocessed real observation."""
+    observation_dtype: Literal["uint8", "float32"] = "uint8"
+    """Frames are uint8; vectors, in the real env's own units, float32."""
     action: Annotated[BoxAction | DiscreteAction, Field(discriminator="type")]
     latent: Size
     features: Size
@@ -176,6 +222,8 @@ class PackageConfig(Strict):
     """Latents and features are cut to [-bound, bound]."""
     real: RealSpec
     defaults: DreamDefaults = DreamDefaults()
+    trust: TrustScale | None = None
+    """None where the family cannot tell how unsure it is."""
     learn: LearnDefaults = LearnDefaults()
     provenance: dict[str, Any] = Field(default_factory=dict)
     """Real steps, seeds, versions, the command: for people, never acted on."""
@@ -185,12 +233,22 @@ class PackageConfig(Strict):
         pixels = int(np.prod(self.observation_shape))
         if pixels > 1_048_576:
             raise ValueError(f"observation_shape: expected at most 1,048,576 values, got {pixels}")
+        if self.observation_dtype == "float32" and len(self.observation_shape) != 1:
+            raise ValueError(
+                f"observation_shape: expected [n] of float32 vectors, got {self.observation_shape}"
+            )
+        asked = max(self.defaults.trust_penalty, self.defaults.trust_limit)
+        if self.trust is None and asked > 0.0:
+            raise ValueError("trust: expected quantiles with defaults of trust_penalty or _limit")
         return self
 
     def observation_space(self, kind: str) -> gym.Space[Any]:
         """Space of one lane's observation: ``"features"``, ``"latent"`` or ``"pixels"``."""
         if kind == "pixels":
-            return gym.spaces.Box(0, 255, tuple(self.observation_shape), np.uint8)
+            shape = tuple(self.observation_shape)
+            if self.observation_dtype == "float32":
+                return gym.spaces.Box(-VECTOR_BOUND, VECTOR_BOUND, shape, np.float32)
+            return gym.spaces.Box(0, 255, shape, np.uint8)
         if kind not in ("features", "latent"):
             raise ValueError(f'obs: expected "features", "latent" or "pixels", got {kind!r}')
         size = self.features if kind == "features" else self.latent

@@ -29,6 +29,8 @@ class LearnKnobs(Strict):
     termination_temperature: Annotated[float, Field(gt=0, le=100)] | None = None
     horizon: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     starts: Literal["first", "any"] | None = None
+    trust_penalty: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    trust_limit: Annotated[float, Field(ge=0, le=1e6)] | None = None
 
 
 class Hyperparameters(Strict):

@@ -89,16 +89,17 @@ def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
 def _header(handle: BinaryIO, file: Path, size: int) -> tuple[dict[str, Entry], int]:
     prefix = handle.read(8)
-    if prefix[:1] == b"\x80" or prefix[:2] == b"PK":
-        _refuse(
-            file,
-            "file",
-            "a safetensors file",
-            "a pickle or a torch checkpoint",
-            "Pickles are never read: export the weights with safetensors.",
-        )
     length = int.from_bytes(prefix, "little")
     if len(prefix) < 8 or length > min(size - 8, MAX_HEADER_BYTES):
+        # Told by its beginning only where that is no header's length: 128 begins like a pickle.
+        if prefix[:1] == b"\x80" or prefix[:2] == b"PK":
+            _refuse(
+                file,
+                "file",
+                "a safetensors file",
+                "a pickle or a torch checkpoint",
+                "Pickles are never read: export the weights with safetensors.",
+            )
         most = max(0, min(size - 8, MAX_HEADER_BYTES))
         found = f"{length} in a file of {size}" if len(prefix) == 8 else f"a file of {size}"
         _refuse(file, "header length", f"at most {most} bytes", found)

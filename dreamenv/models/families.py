@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
 from dreamenv.config import DiscreteAction, PackageConfig
+from dreamenv.models.ensemble import Ensemble, EnsembleSizes
 from dreamenv.models.mdnrnn import MDNRNN, MDNRNNSizes
 
 
-def build(config: PackageConfig) -> MDNRNN:
+def build(config: PackageConfig) -> MDNRNN | Ensemble:
     """An untrained model of a package's family and sizes.
 
     Build it under ``torch.device("meta")`` to learn names and shapes without allocating.
@@ -14,30 +18,56 @@ def build(config: PackageConfig) -> MDNRNN:
     Raises:
         ValueError: sizes that are unknown, out of range, or at odds with the rest of the config.
     """
-    known = MDNRNNSizes.__dataclass_fields__
-    unknown = sorted(set(config.sizes) - set(known))
-    if unknown:
-        raise ValueError(f"sizes: unknown {unknown}; family mdnrnn knows {sorted(known)}")
-    sizes = MDNRNNSizes(**config.sizes)  # type: ignore[arg-type]
-    discrete = isinstance(config.action, DiscreteAction)
-    action = config.action.n if isinstance(config.action, DiscreteAction) else config.action.size
-    agree = {
-        "observation_shape": (
-            config.observation_shape,
-            [sizes.height, sizes.width, sizes.channels],
-        ),
-        "action": ([discrete, action], [bool(sizes.discrete), sizes.action]),
-        "latent": (config.latent, sizes.latent),
-        "features": (config.features, sizes.latent + sizes.hidden),
-        "latent_bound": (config.latent_bound, sizes.latent_bound),
-    }
-    for field, (said, follows) in agree.items():
-        if said != follows:
-            raise ValueError(f"{field}: expected {follows} from sizes, got {said}")
-    return MDNRNN(sizes)
+    if config.family == "ensemble":
+        ensemble: EnsembleSizes = _sizes(config, EnsembleSizes)
+        shape, dtype, features = [ensemble.observation], "float32", ensemble.observation
+        _agree(config, ensemble, shape, dtype, ensemble.observation, features)
+        return Ensemble(ensemble)
+    mdnrnn: MDNRNNSizes = _sizes(config, MDNRNNSizes)
+    shape, features = [mdnrnn.height, mdnrnn.width, mdnrnn.channels], mdnrnn.latent + mdnrnn.hidden
+    _agree(config, mdnrnn, shape, "uint8", mdnrnn.latent, features)
+    return MDNRNN(mdnrnn)
 
 
 def start_shapes(config: PackageConfig) -> dict[str, tuple[int, ...]]:
     """Shape of one start state's tensors, float16, by name (beside ``first``, which all have)."""
+    if config.family == "ensemble":
+        return {"s": (config.latent,)}
     hidden = config.features - config.latent
     return {"z": (config.latent,), "h": (hidden,), "c": (hidden,)}
+
+
+def _sizes(config: PackageConfig, kind: Any) -> Any:
+    known = [field.name for field in fields(kind)]
+    unknown = sorted(set(config.sizes) - set(known))
+    if unknown:
+        raise ValueError(f"sizes: unknown {unknown}; family {config.family} knows {sorted(known)}")
+    return kind(**config.sizes)
+
+
+def _agree(
+    config: PackageConfig,
+    sizes: MDNRNNSizes | EnsembleSizes,
+    shape: list[int],
+    dtype: str,
+    latent: int,
+    features: int,
+) -> None:
+    """Refuse a config that says other than its sizes.
+
+    Raises:
+        ValueError: naming the field, what follows from the sizes, and what it says.
+    """
+    discrete = isinstance(config.action, DiscreteAction)
+    action = config.action.n if isinstance(config.action, DiscreteAction) else config.action.size
+    follows = {
+        "observation_shape": (config.observation_shape, shape),
+        "observation_dtype": (config.observation_dtype, dtype),
+        "action": ([discrete, action], [bool(sizes.discrete), sizes.action]),
+        "latent": (config.latent, latent),
+        "features": (config.features, features),
+        "latent_bound": (config.latent_bound, sizes.latent_bound),
+    }
+    for field, (said, expected) in follows.items():
+        if said != expected:
+            raise ValueError(f"{field}: expected {expected} from sizes, got {said}")

@@ -93,16 +93,7 @@ def train_mdnrnn(
                 f"initial: expected a package of sizes {asdict(sizes)}, got {initial.config.sizes}"
             ) from error
     folder = out.with_name(out.name + ".training")
-    # Its checkpoints are gone on with, and are of no use to other data or settings.
-    claim(
-        folder / "training.json",
-        {
-            "data": [sha256(m.model_dump_json().encode()).hexdigest() for m in rollouts.manifests],
-            "episodes": len(episodes),
-            "initial": None if initial is None else initial.identity,
-            "config": asdict(config),
-        },
-    )
+    claim_training(folder, rollouts, initial, asdict(config))
     if config.vae.steps:
         fit_vae(
             model.vae,
@@ -133,7 +124,7 @@ def train_mdnrnn(
                     "held_out_episodes": len(held_out),
                     "held_out": measured,
                     "training": asdict(config),
-                    "versions": _versions(),
+                    "versions": versions(),
                 }
                 | (provenance or {}),
             }
@@ -228,7 +219,28 @@ def _sizes(rollouts: Rollouts, chosen: dict[str, Any]) -> MDNRNNSizes:
     )
 
 
-def _versions() -> dict[str, str]:
+def claim_training(
+    folder: Path, rollouts: Rollouts, initial: Package | None, config: dict[str, Any]
+) -> None:
+    """Let a folder's checkpoints be those of this training: they are gone on with, and are of no
+    use to other data or settings.
+
+    Raises:
+        DataError: they are another training's.
+    """
+    claim(
+        folder / "training.json",
+        {
+            "data": [sha256(m.model_dump_json().encode()).hexdigest() for m in rollouts.manifests],
+            "episodes": len(rollouts.episodes),
+            "initial": None if initial is None else initial.identity,
+            "config": config,
+        },
+    )
+
+
+def versions() -> dict[str, str]:
+    """What a package was made with."""
     from importlib.metadata import version
 
     return {

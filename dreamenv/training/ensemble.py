@@ -1,0 +1,171 @@
+"""Fit an ensemble on transitions (Chua et al. 2018; Janner et al. 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dreamenv.models.ensemble import Ensemble, told_apart
+from dreamenv.progress import Progress
+from dreamenv.training.fit import FitConfig, fit
+from dreamenv.training.transitions import Transitions
+
+LOOKS = 30
+"""At the held-out data, over a fit: each member keeps its best weights."""
+MOST_HELD_OUT = 5000
+"""Transitions of a look."""
+BOUND_WEIGHT = 0.01
+"""On the distance of the bounds of the log variance, which would stay apart otherwise."""
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """The objective: NLL(change) + reward_weight · MSE(reward) + BCE(termination) + weight decay,
+    each member on a bootstrap sample of its own."""
+
+    steps: int = 3000
+    batch: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 5e-5
+    reward_weight: float = 1.0
+
+
+@torch.no_grad()
+def fit_units(model: Ensemble, data: Transitions) -> None:
+    """Measure states, changes and rewards in the data's own units."""
+    model.mean.copy_(data.observation.mean(0))
+    model.scale.copy_(_spread(data.observation))
+    change = (data.following - data.observation) / model.scale
+    model.change_mean.copy_(change.mean(0))
+    model.change_scale.copy_(_spread(change))
+    model.reward_scale.copy_(torch.stack([data.reward.mean(), _spread(data.reward)]))
+    model.reward_range.copy_(torch.stack([data.reward.min(), data.reward.max()]))
+
+
+def _spread(values: Tensor) -> Tensor:
+    """Standard deviation, 1 for what hardly varies."""
+    found = values.std(0)
+    return torch.where(found > 1e-6 * (1.0 + values.abs().mean(0)), found, torch.ones_like(found))
+
+
+def fit_ensemble(
+    model: Ensemble,
+    data: Transitions,
+    held_out: Transitions,
+    config: EnsembleConfig,
+    *,
+    seed: int,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """Train all members in place, and put them in order of their error on the held-out data."""
+    generator = torch.Generator().manual_seed(seed)
+    members = model.sizes.members
+    bootstrap = torch.randint(len(data), (members, len(data)), generator=generator)
+    shown = held_out[torch.randperm(len(held_out), generator=generator)[:MOST_HELD_OUT]]
+    every = max(1, config.steps // LOOKS)
+    best: dict[str, Any] = {
+        "error": torch.full((members,), float("inf")),
+        "weights": {name: p.detach().clone() for name, p in _of_members(model)},
+    }
+
+    def look() -> None:
+        error, kept = _errors(model, shown), best["error"]
+        better = error < kept
+        kept[better] = error[better]
+        for name, parameter in _of_members(model):
+            best["weights"][name][better] = parameter.detach()[better]
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        if step % every == 0 and step:
+            look()
+        drawn = torch.randint(len(data), (members, config.batch), generator=generator)
+        rows = data[bootstrap.gather(1, drawn)]
+        return _objective(model, rows, config)
+
+    fit(
+        "ensemble",
+        model,
+        list(model.parameters()),
+        loss,
+        FitConfig(config.steps, config.learning_rate, 0.1 * config.learning_rate, seed=seed),
+        folder,
+        progress,
+        best,
+    )
+    look()
+    order = best["error"].argsort()
+    with torch.no_grad():
+        for name, parameter in _of_members(model):
+            parameter.copy_(best["weights"][name][order])
+
+
+def _of_members(model: Ensemble) -> list[tuple[str, nn.Parameter]]:
+    """Parameters ``[members, ...]`` by name."""
+    return [(n, p) for n, p in model.named_parameters() if n.startswith(("dynamics", "outcome"))]
+
+
+@torch.no_grad()
+def _errors(model: Ensemble, held_out: Transitions) -> Tensor:
+    """Held-out loss of each member, ``[members]``."""
+    return sum(
+        _losses(model, held_out[torch.arange(len(held_out)).expand(model.sizes.members, -1)])
+    )
+
+
+def _losses(model: Ensemble, rows: Transitions) -> tuple[Tensor, Tensor, Tensor]:
+    """NLL of the change (nats a number), squared error of the reward and cross entropy of the
+    termination, ``[members]`` each, of rows ``[members, batch]``."""
+    s, following = model.normalised(rows.observation), model.normalised(rows.following)
+    target = (following - s - model.change_mean) / model.change_scale
+    acted = torch.cat([s, model.embed(rows.action)], dim=-1)
+    mean, log_variance = model.dynamics(acted).chunk(2, dim=-1)
+    log_variance = model.bounded(log_variance)
+    nll = 0.5 * ((mean - target).square() * torch.exp(-log_variance) + log_variance).mean((1, 2))
+    outcome = model.outcome(torch.cat([acted, following], dim=-1))
+    offset, scale = model.reward_scale
+    reward = (outcome[..., 0] - (rows.reward - offset) / scale).square().mean(1)
+    ending = F.binary_cross_entropy_with_logits(
+        outcome[..., 1], rows.terminated, reduction="none"
+    ).mean(1)
+    return nll, reward, ending
+
+
+def _objective(
+    model: Ensemble, rows: Transitions, config: EnsembleConfig
+) -> tuple[Tensor, dict[str, float]]:
+    nll, reward, ending = (loss.sum() for loss in _losses(model, rows))
+    decay = sum(p.square().sum() for n, p in _of_members(model) if "weights" in n)
+    apart = (model.most_log_variance - model.least_log_variance).sum()
+    value = nll + config.reward_weight * reward + ending
+    value = value + config.weight_decay * decay + BOUND_WEIGHT * apart
+    count = model.sizes.members
+    figures = {"nll": nll.item(), "reward": reward.item(), "termination": ending.item()}
+    return value, {name: figure / count for name, figure in figures.items()}
+
+
+@torch.inference_mode()
+def foretold(model: Ensemble, data: Transitions) -> dict[str, Tensor]:
+    """What the elites make of each transition, without noise.
+
+    Returns:
+        ``error`` of the mean change ``[N, n]`` in its own units, ``reward`` ``[N]`` in the real
+        env's, ``termination`` ``[N]``, a probability, and ``uncertainty`` ``[N]``, epistemic.
+    """
+    s, elites = model.normalised(data.observation), model.sizes.elites
+    acted = torch.cat([s, model.embed(data.action)], dim=1)
+    means, deviations = model.spread(model.dynamics.every(acted, elites))
+    change = means.mean(0)
+    outcome = model.outcome.every(torch.cat([acted, model.moved(s, change)], dim=1), elites)
+    target = (model.normalised(data.following) - s - model.change_mean) / model.change_scale
+    return {
+        "error": change - target,
+        "reward": model.reward(outcome).mean(0),
+        "termination": torch.sigmoid(outcome[..., 1]).mean(0),
+        "uncertainty": told_apart(means, deviations).epistemic,
+    }

@@ -1,0 +1,211 @@
+"""``dreamenv train ensemble``: rollouts of vectors in, a dream package out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from dreamenv.config import DiscreteAction, DreamDefaults, PackageConfig, TrustScale
+from dreamenv.data.rollouts import Episode, Rollouts
+from dreamenv.errors import DataError
+from dreamenv.learn_defaults import LearnDefaults
+from dreamenv.models.ensemble import Ensemble, EnsembleSizes
+from dreamenv.package_files import refuse_to_overwrite_others
+from dreamenv.packages import Package, load_package, save_package
+from dreamenv.progress import Progress, silent
+from dreamenv.training.ensemble import EnsembleConfig, fit_ensemble, fit_units, foretold
+from dreamenv.training.termination import fit_threshold
+from dreamenv.training.train import claim_training, split, versions
+from dreamenv.training.transitions import Transitions
+
+ENOUGH_EPISODES = 20
+"""With fewer, decisions are held out instead of whole episodes, which would cost too much of what
+is known."""
+
+
+@dataclass(frozen=True)
+class EnsembleTrainConfig:
+    """One fit of a package. ``sizes`` are those of the family, where they differ from its own."""
+
+    name: str = "Dream"
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
+    sizes: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
+    """Dream knobs (:class:`~dreamenv.config.DreamDefaults`) to put in the package."""
+    learn: dict[str, Any] = field(default_factory=dict)
+    """Learner settings (:class:`~dreamenv.config.LearnDefaults`) to put in the package."""
+    bank: int = 20_000
+    """Start states: all beginnings of episodes first, then moments drawn evenly from the rest."""
+    held_out: float = 0.1
+    """Share of the data that the fit does not see."""
+    seed: int = 0
+
+
+def train_ensemble(
+    data: Sequence[Path] | Path,
+    out: Path,
+    config: EnsembleTrainConfig | None = None,
+    *,
+    initial: Package | None = None,
+    progress: Progress = silent,
+    provenance: dict[str, Any] | None = None,
+    card: str | None = None,
+) -> Package:
+    """Fit an ensemble on rollouts and save the package; killed, the same call goes on.
+
+    Takes and raises what :func:`dreamenv.training.train.train_mdnrnn` does.
+    """
+    config = config or EnsembleTrainConfig()
+    rollouts = Rollouts.open(data)
+    episodes = rollouts.episodes
+    if len(episodes) < 2:
+        raise DataError(f"{data}: expected at least 2 episodes, got {len(episodes)}; collect more")
+    sizes = _sizes(rollouts, config.sizes)
+    described = _described(rollouts, sizes, config)  # and what is wrong with it said at once
+    refuse_to_overwrite_others(out)
+    torch.manual_seed(config.seed)
+    model = Ensemble(sizes)
+    if initial is not None:
+        try:
+            model.load_state_dict(initial.weights)
+        except RuntimeError as error:
+            raise DataError(
+                f"initial: expected a package of sizes {asdict(sizes)}, got {initial.config.sizes}"
+            ) from error
+    folder = out.with_name(out.name + ".training")
+    claim_training(folder, rollouts, initial, asdict(config))
+    seen, unseen, judged = _held_out(episodes, config)
+    fit_units(model, seen)
+    fit_ensemble(
+        model, seen, unseen, config.ensemble, seed=config.seed, folder=folder, progress=progress
+    )
+    measured, threshold, trust = _measure(model, unseen, judged)
+    never_ends = not any(e.terminated for e in episodes)
+    knobs = {"threshold": threshold} | ({"termination": "none"} if never_ends else {})
+    package = Package(
+        config=described.model_copy(
+            update={
+                "defaults": DreamDefaults(**(knobs | config.defaults)),
+                "trust": trust,
+                "provenance": {
+                    "real_steps": rollouts.real_steps,
+                    "episodes": len(episodes),
+                    "held_out": measured,
+                    "training": asdict(config),
+                    "versions": versions(),
+                }
+                | (provenance or {}),
+            }
+        ),
+        weights=model.state_dict(),
+        starts=vector_bank(model, episodes, config.bank, config.seed),
+        path=None,
+    )
+    save_package(package, out, card or "")
+    return load_package(out)
+
+
+def vector_bank(
+    model: Ensemble, episodes: Sequence[Episode], most: int, seed: int
+) -> dict[str, Tensor]:
+    """Start states: the first observation of every episode, and then others up to ``most``, drawn
+    evenly. What followed an ending is none: a dream that starts there is over at once.
+
+    Returns:
+        ``s`` float16 ``[M, n]``, normalised; ``first`` uint8 ``[M]``.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.from_numpy(np.stack([e.frames[0] for e in episodes]))
+    frames = [e.frames[1 : len(e) + (not e.terminated)] for e in episodes]
+    later = torch.from_numpy(np.concatenate(frames))
+    first = first[torch.randperm(len(first), generator=generator)[:most]]
+    chosen = torch.randperm(len(later), generator=generator)[: most - len(first)]
+    later = later[chosen.sort().values]
+    s = model.normalised(torch.cat([first, later]))
+    is_first = torch.arange(len(s)) < len(first)
+    return {"s": s.to(torch.float16), "first": is_first.to(torch.uint8)}
+
+
+def _held_out(
+    episodes: Sequence[Episode], config: EnsembleTrainConfig
+) -> tuple[Transitions, Transitions, list[Episode]]:
+    """Transitions to fit, those held out, and whole episodes to look at endings in: held-out ones
+    where there are enough."""
+    if len(episodes) >= ENOUGH_EPISODES:
+        training, held_out = split(episodes, config.held_out)
+        return Transitions.of(training), Transitions.of(held_out), held_out
+    everything = Transitions.of(episodes)
+    generator = torch.Generator().manual_seed(config.seed)
+    order = torch.randperm(len(everything), generator=generator)
+    count = max(1, round(config.held_out * len(order)))
+    return everything[order[count:]], everything[order[:count]], list(episodes)
+
+
+def _measure(
+    model: Ensemble, unseen: Transitions, judged: Sequence[Episode]
+) -> tuple[dict[str, float], float, TrustScale | None]:
+    """Figures on held-out decisions, the fitted termination cut, and the scale of trust."""
+    said = foretold(model, unseen)
+    ends = foretold(model, Transitions.of(judged))["termination"].split([len(e) for e in judged])
+    endings = fit_threshold([p.numpy() for p in ends], [e.terminated for e in judged])
+    quantiles = np.quantile(said["uncertainty"].numpy(), np.linspace(0.0, 1.0, 101)).tolist()
+    measured = {
+        "change_rmse": float(said["error"].square().mean().sqrt()),
+        "reward_mae": float((said["reward"] - unseen.reward).abs().mean()),
+        "reward_bias": float((said["reward"] - unseen.reward).mean()),
+        "endings_actual": endings.actual,
+        "endings_predicted": endings.predicted,
+    }
+    trust = TrustScale(quantiles=quantiles) if quantiles[95] > 0.0 else None
+    return measured, endings.threshold, trust
+
+
+def _described(
+    rollouts: Rollouts, sizes: EnsembleSizes, config: EnsembleTrainConfig
+) -> PackageConfig:
+    """The package's config as far as it does not depend on the fit.
+
+    Raises:
+        DataError: a setting that no package can have.
+    """
+    try:
+        # Trust is measured later; until then its defaults would be refused.
+        DreamDefaults(**config.defaults)
+        return PackageConfig(
+            name=config.name,
+            family="ensemble",
+            sizes=asdict(sizes),
+            observation_shape=list(rollouts.observation_shape),
+            observation_dtype="float32",
+            action=rollouts.action,
+            latent=sizes.observation,
+            features=sizes.observation,
+            latent_bound=sizes.latent_bound,
+            real=rollouts.real,
+            learn=LearnDefaults(**config.learn),
+        )
+    except ValidationError as error:
+        raise DataError(f"settings of the package: {error}") from error
+
+
+def _sizes(rollouts: Rollouts, chosen: dict[str, Any]) -> EnsembleSizes:
+    manifest, action = rollouts.manifests[0], rollouts.action
+    if manifest.observation_dtype != "float32":
+        raise DataError(
+            f"{rollouts.real.env_id}: expected float32 vectors, which the ensemble family models, "
+            f"got {manifest.observation_dtype} {rollouts.observation_shape}; the family mdnrnn "
+            "models frames"
+        )
+    return EnsembleSizes(
+        observation=rollouts.observation_shape[0],
+        action=action.n if isinstance(action, DiscreteAction) else action.size,
+        discrete=int(isinstance(action, DiscreteAction)),
+        **chosen,
+    )
