@@ -36,16 +36,17 @@ def make_real(
 ) -> gym.Env[Any, Any]:
     """The real env that a dream was made from, with that dream's observation and action spaces.
 
-    Real frames are folded into the model's state: its beginning at reset, its posterior at every
-    step. ``info["real_steps"]`` of a step is the number of real frames behind it. Nothing imports
-    torch before the first reset, and until then the env can be pickled.
+    Real observations, frames or vectors, are folded into the model's state: its beginning at reset,
+    its posterior at every step. ``info["real_steps"]`` of a step is the number of real frames
+    behind it. Nothing imports torch before the first reset, and until then the env can be pickled.
 
     Args:
         dream: a package: folder, shipped id or hub id; with ``server``, the name of a model there.
-        obs: ``"features"``, ``"latent"``, or ``"pixels"``: the frame as the model reconstructs it.
+        obs: ``"features"``, ``"latent"``, or ``"pixels"``: the real observation as the model
+            reconstructs it, a uint8 frame or a float32 vector in the real env's units.
         render_mode: ``"rgb_array"`` renders the real env's own picture (CarRacing: uint8
             ``[400, 600, 3]``), larger than the frame that the model sees; None renders nothing.
-        raw: with ``obs="pixels"``, show the real frame instead of its reconstruction.
+        raw: with ``obs="pixels"``, show the real observation instead of its reconstruction.
         sample: from the second frame on, draw latents from the posterior instead of taking its
             mean; repeatable under the seed given to ``reset``.
         device: where the model runs; ``"cpu"`` if left out.
@@ -153,19 +154,19 @@ class RealEnv(gym.Env[NDArray[Any], Any]):
 
     def _build(self) -> gym.Env[Any, Any]:
         env = build_env(self._config.real, self.render_mode)
-        shown = (env.observation_space.shape, env.action_space)
-        expected = (tuple(self._config.observation_shape), self.action_space)
+        shown = (env.observation_space, env.action_space)
+        expected = (self._config.observation_space("pixels"), self.action_space)
         if shown != expected:
             env.close()
             raise DataError(
-                f"{self._config.real.env_id}: the package's model expects frames and actions "
-                f"{expected}, the env as preprocessed gives {shown}"
+                f"{self._config.real.env_id}: the package's model expects observations and "
+                f"actions {expected}, the env as preprocessed gives {shown}"
             )
         return env
 
 
 class RealFilter:
-    """One real env's stream of frames, folded into the model's state."""
+    """One real env's stream of observations, folded into the model's state."""
 
     def __init__(
         self, package: Package, kind: ObservationKind, *, sample: bool = False, device: str = "cpu"
@@ -175,10 +176,9 @@ class RealFilter:
         self._bound = package.config.latent_bound
         self.action_space = package.config.action.space()
 
-    def begin(
-        self, frame: NDArray[np.uint8], rng: np.random.Generator | None = None
-    ) -> NDArray[Any]:
-        """What is seen at an episode's first frame, uint8 ``[*observation]``.
+    def begin(self, frame: NDArray[Any], rng: np.random.Generator | None = None) -> NDArray[Any]:
+        """What is seen at an episode's first real observation, uint8 ``[*observation]`` of a frame
+        or float32 ``[n]`` of a vector.
 
         Args:
             rng: of the samples in this episode; needed if the filter samples.
@@ -190,8 +190,8 @@ class RealFilter:
             self._state: State = self._model.begin({"observation": self._batch(frame)})
             return self._observe()
 
-    def posterior(self, action: NDArray[Any], frame: NDArray[np.uint8]) -> NDArray[Any]:
-        """What is seen at the frame that followed ``action``."""
+    def posterior(self, action: NDArray[Any], frame: NDArray[Any]) -> NDArray[Any]:
+        """What is seen at the real observation that followed ``action``."""
         import torch
 
         discrete = isinstance(self.action_space, gym.spaces.Discrete)

@@ -1,4 +1,4 @@
-"""The real env's frames, folded into a model's state on a server."""
+"""The real env's observations, folded into a model's state on a server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dreamenv.served import served_source
 
 class ServedFilter:
     """As :class:`dreamenv.real.RealFilter`, by the posterior's mean, but far away: it holds one
-    lane there, opened by the first frame in the process that sends it.
+    lane there, opened by the first observation in the process that sends it.
 
     Args:
         dream: a name under which the server has a model.
@@ -28,16 +28,15 @@ class ServedFilter:
         source = served_source(dream, server, {"obs": kind, **knobs})
         self._lanes = LazyLanes(source, 1)
 
-    def begin(
-        self, frame: NDArray[np.uint8], rng: np.random.Generator | None = None
-    ) -> NDArray[Any]:
-        """What is seen at an episode's first frame, uint8 ``[*observation]``."""
+    def begin(self, frame: NDArray[Any], rng: np.random.Generator | None = None) -> NDArray[Any]:
+        """What is seen at an episode's first real observation, uint8 ``[*observation]`` of a frame
+        or float32 ``[n]`` of a vector."""
         far = cast(RemoteLanes, self._lanes.open())
         seen: NDArray[Any] = far.filter(frame[None], begin=np.ones(1, np.bool_))[0]
         return seen
 
-    def posterior(self, action: NDArray[Any], frame: NDArray[np.uint8]) -> NDArray[Any]:
-        """What is seen at the frame that followed ``action``."""
+    def posterior(self, action: NDArray[Any], frame: NDArray[Any]) -> NDArray[Any]:
+        """What is seen at the real observation that followed ``action``."""
         far = cast(RemoteLanes, self._lanes.current())
         seen: NDArray[Any] = far.filter(frame[None], np.asarray(action)[None])[0]
         return seen

@@ -11,6 +11,25 @@ from dreamenv.config import VECTOR_BOUND
 from dreamenv.errors import DataError
 
 
+def check_bounded(name: str, observations: NDArray[Any]) -> None:
+    """Refuse float observations that no env shows here: NaN, infinite or beyond the bound. Frames
+    pass.
+
+    Raises:
+        ValueError: naming the first place, and what is there.
+    """
+    if observations.dtype.kind != "f" or not observations.size:
+        return
+    # Both are NaN where any value is.
+    if observations.min() >= -VECTOR_BOUND and observations.max() <= VECTOR_BOUND:
+        return
+    at = tuple(np.argwhere(~(np.abs(observations) <= VECTOR_BOUND))[0].tolist())
+    raise ValueError(
+        f"{name}{list(at)} is {observations[at]}; expected numbers within ±{VECTOR_BOUND:g}, in "
+        "the real env's units: clip vectors, and leave out those with NaN."
+    )
+
+
 def shown_vector(values: Any, env_id: str) -> NDArray[np.float32]:
     """An env's vector as float32 ``[n]``, in its own units and cut to ±:data:`VECTOR_BOUND`; a
     fresh array.

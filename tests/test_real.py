@@ -197,7 +197,7 @@ def test_misuse_is_refused(saved, make_package, tmp_path):
     wrong = make_package(discrete=True)
     continuous = wrong.config.real.model_copy(update={"kwargs": {}})
     wrong = replace(wrong, config=wrong.config.model_copy(update={"real": continuous}))
-    with pytest.raises(DataError, match="the package's model expects frames and actions"):
+    with pytest.raises(DataError, match="the package's model expects observations and actions"):
         make_real(save_package(wrong, tmp_path / "wrong", "card")).reset()
     seen, frame = RealFilter(make_package(), "latent", sample=True), np.zeros((48, 48, 3), np.uint8)
     seen.begin(frame)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dreamenv.config import PackageConfig
 from dreamenv.dream.starts import filtered
 from dreamenv.models.world_model import State, WorldModel
+from dreamenv.vectors import check_bounded
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Beginning:
 
     index: NDArray[np.int64] | None = None
     """``[lanes]``: which start states; None to draw them."""
-    real: tuple[NDArray[np.uint8], NDArray[Any]] | None = None
+    real: tuple[NDArray[Any], NDArray[Any]] | None = None
     """Real observations ``[lanes, T, *observation]`` to start from, and the actions between them
     ``[lanes, T - 1, *action]``, or ``[1, ...]`` of both for all; None to start from the bank."""
     state: State | None = None
@@ -67,8 +68,7 @@ def check_options(
         return Beginning(index=_check_start(options["start"], num_lanes, bank)[lanes])
     if "observations" not in options:
         return Beginning()
-    shape = tuple(config.observation_shape)
-    observations = _check_observations(options["observations"], num_lanes, shape)
+    observations = _check_observations(options["observations"], num_lanes, config)
     taken = observations.shape[1] - 1
     actions = _check_taken(options.get("actions"), num_lanes, taken, config.action.space())
     if len(observations) == len(actions) == 1:
@@ -94,23 +94,26 @@ def _check_start(start: Any, num_lanes: int, bank: int) -> NDArray[np.int64]:
     return np.broadcast_to(index.astype(np.int64), (num_lanes,))
 
 
-def _check_observations(given: Any, num_lanes: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """uint8 ``[lanes or 1, T, *shape]``."""
-    expected = f"uint8 of shape (T, *{shape}) or ({num_lanes}, T, *{shape}), T at least 1"
+def _check_observations(given: Any, num_lanes: int, config: PackageConfig) -> NDArray[Any]:
+    """``[lanes or 1, T, *observation]``, in the package's dtype; of floats, numbers that an env
+    shows."""
+    shape, dtype = tuple(config.observation_shape), config.observation_dtype
+    expected = f"{dtype} of shape (T, *{shape}) or ({num_lanes}, T, *{shape}), T at least 1"
     array = as_array("options: observations", given, expected)
     shared = array.ndim == 1 + len(shape)
     batch = array[None] if shared else array
     if (
-        array.dtype != np.uint8
+        array.dtype != dtype
         or batch.ndim != 2 + len(shape)
         or batch.shape[2:] != shape
         or len(batch) != (1 if shared else num_lanes)
         or batch.shape[1] == 0
     ):
         raise ValueError(
-            f"options: observations is {_described(array)}; expected {expected}: real frames, "
-            "preprocessed."
+            f"options: observations is {_described(array)}; expected {expected}: real frames or "
+            "vectors, preprocessed."
         )
+    check_bounded("options: observations", array)
     return batch
 
 

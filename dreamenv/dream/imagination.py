@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamenv.dream.bars import bars
 from dreamenv.dream.clock import Rows
 from dreamenv.dream.lengths import Lengths
 from dreamenv.dream.one_step import (
@@ -28,6 +29,7 @@ from dreamenv.dream.states import States
 from dreamenv.errors import PackageError
 from dreamenv.models.world_model import Noise, ObservationKind, State, WorldModel
 from dreamenv.packages import Package
+from dreamenv.pictures import shows_pictures
 
 PICTURE_EFFORT = 64
 """Rows a length that the self-test compares as pixels, which are dear."""
@@ -71,7 +73,7 @@ class Imagination:
         self.device = self.model.device
         self.num_lanes = num_lanes
         self._kind, self._bound = kind, package.config.latent_bound
-        self._shape = tuple(package.config.observation_shape)
+        self._has_pictures = shows_pictures(package.config)
         self._compiled = compile
 
         def step(batch: Batch) -> Batch:
@@ -160,14 +162,12 @@ class Imagination:
         return length.plan.run(look, batch)["observation"][: len(lanes)]
 
     def pictures(self, lanes: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Those lanes' states, decoded: uint8 ``[n, H, W, 3]``.
-
-        Raises:
-            ValueError: the model's observations are no pictures, grey or RGB.
-        """
-        if len(self._shape) != 3 or self._shape[-1] not in (1, 3):
-            raise ValueError(f"observations have shape {self._shape}; expected [H, W, 1 or 3].")
+        """Those lanes' states, decoded: uint8 ``[n, H, W, 3]``; where observations are no pictures,
+        grey or RGB, the latents as :func:`~dreamenv.dream.bars.bars`."""
         state = self.states.copies(lanes, self.lengths.of(len(lanes)).rows)
+        if not self._has_pictures:
+            latents = shown(self.model, state, "latent", self._bound)[: len(lanes)]
+            return bars(latents.cpu().numpy(), self._bound)
         pictures = self.model.observe(state, "pixels")[: len(lanes)]
         return pictures.expand(*pictures.shape[:-1], 3).cpu().numpy().copy()
 

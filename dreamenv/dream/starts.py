@@ -44,12 +44,13 @@ class StartBank:
 
 
 def filtered(
-    model: WorldModel, observations: NDArray[np.uint8], actions: NDArray[Any], lanes: int
+    model: WorldModel, observations: NDArray[Any], actions: NDArray[Any], lanes: int
 ) -> Generator[None, None, State]:
     """States after real observations, a frame of some lanes at a time: many take long.
 
     Args:
-        observations: ``[lanes, T, *observation]``, or ``[1, T, *observation]`` for all of them.
+        observations: ``[lanes, T, *observation]``, or ``[1, T, *observation]`` for all of them;
+            uint8 frames or float32 vectors.
         actions: ``[lanes, T - 1, *action]`` likewise.
         lanes: how many.
     """

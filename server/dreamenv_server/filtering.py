@@ -1,4 +1,4 @@
-"""Real frames seen through the model, lane by lane: what ``make_real`` does, for others."""
+"""Real observations seen through the model, lane by lane: what ``make_real`` does, for others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dreamenv_client.v1 import dream_pb2 as pb
 from dreamenv_client.wire import from_tensor
 from numpy.typing import NDArray
 
+from dreamenv.vectors import check_bounded
 from dreamenv_server.arguments import mask_of
 from dreamenv_server.refusal import Refused
 
@@ -21,23 +22,24 @@ if TYPE_CHECKING:
 
 
 def filter_frames(session: Session, request: pb.FilterRequest) -> Job:
-    """A job that folds each lane's frame into its filter and gives what a policy should see,
-    ``[lanes, *observation]``.
+    """A job that folds each lane's real observation into its filter and gives what a policy should
+    see, ``[lanes, *observation]``.
 
     A lane is filtered by itself, as in process, so that what it sees is bitwise the same.
 
     Raises:
-        ValueError: a wrong shape or dtype, or a bad action.
+        ValueError: a wrong shape or dtype, a number that no env shows, or a bad action.
         Refused: a lane whose first frame was never given.
     """
-    lanes = session.part.num_lanes
-    shape = (lanes, *session.model.package.config.observation_shape)
+    lanes, config = session.part.num_lanes, session.model.package.config
+    shape = (lanes, *config.observation_shape)
     frames = from_tensor(request.observations, "observations")
-    if frames.dtype != np.uint8 or frames.shape != shape:
+    if frames.dtype != config.observation_dtype or frames.shape != shape:
         raise ValueError(
-            f"observations is {frames.dtype} {frames.shape}; expected uint8 {shape}: one frame for "
-            "each lane, preprocessed as the model's config says."
+            f"observations is {frames.dtype} {frames.shape}; expected {config.observation_dtype} "
+            f"{shape}: one frame or vector for each lane, preprocessed as the model's config says."
         )
+    check_bounded("observations", frames)
     begin = np.zeros(lanes, np.bool_)
     if request.HasField("begin"):
         begin = mask_of(request.begin, lanes, "begin")
@@ -58,7 +60,7 @@ def filter_frames(session: Session, request: pb.FilterRequest) -> Job:
 
 def _fold(
     session: Session,
-    frames: NDArray[np.uint8],
+    frames: NDArray[Any],
     actions: NDArray[Any] | None,
     begin: NDArray[np.bool_],
 ) -> Job:

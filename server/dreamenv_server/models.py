@@ -17,6 +17,7 @@ from dreamenv_client.wire import to_knobs
 from dreamenv.dream import Dream
 from dreamenv.models.world_model import ObservationKind
 from dreamenv.packages import Package, load_package
+from dreamenv.pictures import picture_shape
 from dreamenv.real import RealFilter
 from dreamenv_server.pool import Pool
 from dreamenv_server.refusal import Refused
@@ -72,7 +73,7 @@ class ServedModel:
         self.package = await self._worker.in_thread(lambda: load_package(self._path))
         config = self.package.config
         pool = await self.pool("features")
-        self.picture_bytes = int(np.prod(config.observation_shape[:2])) * 3
+        self.picture_bytes = int(np.prod(picture_shape(config)))
         """Bytes of one lane's picture."""
         self._message = pb.Model(
             name=self.name,
