@@ -7,9 +7,11 @@ from dreamenv.dream.bars import bars_shape
 
 
 def shows_pictures(config: PackageConfig) -> bool:
-    """Whether observations are frames that can be looked at: uint8 ``[H, W, 1 or 3]``."""
+    """Whether observations are frames that can be looked at: uint8 ``[H, W]`` or
+    ``[H, W, 1 or 3]``."""
     shape = config.observation_shape
-    return config.observation_dtype == "uint8" and len(shape) == 3 and shape[-1] in (1, 3)
+    flat = len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3))
+    return flat and config.observation_dtype == "uint8"
 
 
 def picture_shape(config: PackageConfig) -> tuple[int, int, int]:

@@ -130,14 +130,14 @@ def random_play(findings: Findings) -> Check:
 
 
 def reward_along_real(findings: Findings) -> Check:
-    """Fed real frames, the predicted return is the real one."""
+    """Fed real observations, the predicted return is the real one."""
     bias, t = findings.reward.return_bias, Thresholds()
     noise, real = findings.random.returns.real, findings.policy.returns.real
     allowed = max(t.gap * abs(real.mean.value - noise.mean.value), t.noise * noise.std)
     return Check(
         "Return, predicted along real episodes",
         bool(abs(bias.value) <= allowed or bias.low <= 0.0 <= bias.high),
-        f"predicted - real return {bias} an episode, fed real frames",
+        f"predicted - real return {bias} an episode, fed real observations",
         f"within ±{allowed:.4g} ({t.gap:.0%} of the gain over random, or {t.noise} standard "
         "deviations of random's return), or of chance",
     )
@@ -153,8 +153,8 @@ def reward_correlation(findings: Findings) -> Check:
         None if constant else bool(np.isfinite(value) and value >= CORRELATION),
         "real rewards are all equal"
         if constant
-        else f"correlation {fed.correlation}, fed real frames; mean absolute error {fed.mae}, "
-        f"that of a constant {findings.reward.mean_mae:.4g}",
+        else f"correlation {fed.correlation}, fed real observations; mean absolute error "
+        f"{fed.mae}, that of a constant {findings.reward.mean_mae:.4g}",
         f"correlation at least {CORRELATION}",
     )
 
@@ -176,8 +176,8 @@ def open_loop_skill(findings: Findings) -> Check:
 
 
 def number_of_endings(findings: Findings) -> Check:
-    """Fed real frames, the model predicts as many endings as there were."""
-    name, report = "Endings an episode, fed real frames", findings.termination
+    """Fed real observations, the model predicts as many endings as there were."""
+    name, report = "Endings an episode, fed real observations", findings.termination
     expected = (
         f"within a factor of {ENDINGS_RATIO:g} of the real number, or of chance (|z| at most "
         f"{ENDINGS_Z:g})"

@@ -196,6 +196,7 @@ def open_held_out(data: str | Path | Sequence[str | Path], config: PackageConfig
     for name, expected, found in (
         ("real", config.real, rollouts.real),
         ("observation_shape", tuple(config.observation_shape), rollouts.observation_shape),
+        ("observation_dtype", config.observation_dtype, rollouts.observation_dtype),
         ("action", config.action, rollouts.action),
     ):
         if expected != found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,11 +30,11 @@ class FilteredEpisode:
     foreseen: NDArray[np.float32]
     """One dream of each next latent, from the posterior before it, ``[T, latent]``."""
     reward: NDArray[np.float64]
-    """Predicted before the next frame is seen: mean over sampled steps, ``[T]``."""
+    """Predicted before the next observation is seen: mean over sampled steps, ``[T]``."""
     termination: NDArray[np.float64]
     """Likewise the probability that the decision ends the episode, ``[T]``."""
     reconstruction_error: NDArray[np.float64]
-    """Mean squared error of the posterior's picture, pixels in [0, 1], ``[T + 1]``."""
+    """Mean squared error of the posterior's observation, in :func:`units`, ``[T + 1]``."""
     states: dict[int, State] = field(repr=False)
     """Posterior states of one lane, at the decisions that were asked for."""
 
@@ -59,9 +60,26 @@ def picked(state: State, lanes: Sequence[int]) -> State:
     return {name: tensor[list(lanes)].clone() for name, tensor in state.items()}
 
 
-def squared_error(picture: NDArray[np.uint8], frame: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Mean squared error of pixels in [0, 1], one a lane: ``[n]`` of two ``[n, ...]``."""
-    error = (picture.astype(np.float32) - frame.astype(np.float32)) / 255.0
+def units(episodes: Sequence[Episode]) -> NDArray[np.float32]:
+    """What differences of observations are measured in. Of frames 255, so that pixels lie in
+    [0, 1]; of vectors ``[n]``, each number's standard deviation over all these episodes, so that
+    guessing their mean errs by 1. A number that never varies is measured in the env's own units.
+    """
+    if episodes[0].frames.dtype == np.uint8:
+        return np.array(255.0, np.float32)
+    seen = np.concatenate([e.frames for e in episodes]).astype(np.float64)
+    deviation = seen.std(axis=0)
+    # What float32 rounds is no variation.
+    varies = deviation > 1e-6 * np.abs(seen).max(axis=0)
+    return np.where(varies, deviation, 1.0).astype(np.float32)
+
+
+def squared_error(
+    seen: NDArray[Any], real: NDArray[Any], unit: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Mean squared error of observations in these :func:`units`, one a lane: ``[n]`` of two
+    ``[n, ...]``."""
+    error = (seen.astype(np.float32) - real.astype(np.float32)) / unit
     per_lane: NDArray[np.float64] = (
         np.square(error).reshape(len(error), -1).mean(axis=1, dtype=np.float64)
     )
@@ -89,12 +107,13 @@ def filter_episodes(
         termination_temperature: divides the termination logit, as in the dream.
     """
     generator = torch.Generator(device=model.device).manual_seed(seed)
+    unit = units(episodes)
     order = sorted(range(len(episodes)), key=lambda i: len(episodes[i]))
     found: dict[int, FilteredEpisode] = {}
     progress("filter", 0, len(order))
     for at in range(0, len(order), EPISODES_AT_ONCE):
         chosen = order[at : at + EPISODES_AT_ONCE]
-        batch = _Batch(model, [episodes[i] for i in chosen], samples, generator)
+        batch = _Batch(model, [episodes[i] for i in chosen], unit, samples, generator)
         batch.run([set(keep[i]) for i in chosen], termination_temperature)
         found |= dict(zip(chosen, batch.finished(), strict=True))
         progress("filter", len(found), len(order))
@@ -102,16 +121,17 @@ def filter_episodes(
 
 
 class _Batch:
-    """Some episodes as lanes; a lane whose episode is over goes on with its last frame, unread."""
+    """Some episodes as lanes; one whose episode is over goes on with its last observation, unread."""
 
     def __init__(
         self,
         model: WorldModel,
         episodes: list[Episode],
+        unit: NDArray[np.float32],
         samples: int,
         generator: torch.Generator,
     ) -> None:
-        self._model, self._episodes = model, episodes
+        self._model, self._episodes, self._unit = model, episodes, unit
         self._samples, self._generator = samples, generator
         self._states: list[dict[int, State]] = [{} for _ in episodes]
         self._latents: list[Tensor] = []
@@ -171,13 +191,13 @@ class _Batch:
     def _look(self, state: State, t: int, keep: list[set[int]]) -> None:
         self._latents.append(self._model.observe(state, "latent").float())
         self._features.append(self._model.observe(state, "features").float())
-        picture = self._model.observe(state, "pixels").cpu().numpy()
-        self._errors.append(squared_error(picture, self._frames(t)))
+        decoded = self._model.observe(state, "pixels").cpu().numpy()
+        self._errors.append(squared_error(decoded, self._frames(t), self._unit))
         for lane, wanted in enumerate(keep):
             if t in wanted and t <= len(self._episodes[lane]):
                 self._states[lane][t] = picked(state, [lane])
 
-    def _frames(self, t: int) -> NDArray[np.uint8]:
+    def _frames(self, t: int) -> NDArray[Any]:
         return np.stack([e.frames[min(t, len(e))] for e in self._episodes])
 
     def _mean(self, values: Tensor) -> Tensor:

@@ -70,11 +70,6 @@ def film(model: WorldModel, filtered: FilteredEpisode, window: Window, seed: int
     )
 
 
-def is_picture(shape: Sequence[int]) -> bool:
-    """Whether observations can be shown: ``[H, W]``, ``[H, W, 1]`` or ``[H, W, 3]``."""
-    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
-
-
 def _picture(model: WorldModel, state: State) -> NDArray[np.uint8]:
     pixels: NDArray[np.uint8] = model.observe(state, "pixels")[0].cpu().numpy()
     return pixels

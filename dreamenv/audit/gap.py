@@ -19,7 +19,7 @@ from dreamenv.audit.episodes import (
 from dreamenv.audit.filtered import filter_episodes
 from dreamenv.audit.findings import Findings
 from dreamenv.audit.folder import check_out, replacing
-from dreamenv.audit.frames import Strip, choose, film, is_picture
+from dreamenv.audit.frames import Strip, choose, film
 from dreamenv.audit.open_loop import dream_windows, summarise, windows
 from dreamenv.audit.parting import part
 from dreamenv.audit.play import Played
@@ -33,6 +33,7 @@ from dreamenv.data.manifest import installed_versions
 from dreamenv.data.rollouts import Episode
 from dreamenv.data.scratch import scratch_folder
 from dreamenv.packages import Package, load_package
+from dreamenv.pictures import shows_pictures
 from dreamenv.progress import Progress, silent
 
 
@@ -154,7 +155,7 @@ def _measure(
         progress=progress,
     )
     strips = []
-    if is_picture(config.observation_shape):
+    if shows_pictures(config):
         strips = [film(model, filtered[w.episode], w, settings.seed) for w in choose(chosen)]
     seen = [Played.of(e) for e in (*played, *(given or []))]
     findings = Findings(

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dreamenv.audit.bootstrap import Band, ratio
-from dreamenv.audit.filtered import FilteredEpisode, draw_noise, repeated, squared_error
+from dreamenv.audit.filtered import FilteredEpisode, draw_noise, repeated, squared_error, units
 from dreamenv.data.rollouts import Episode
 from dreamenv.models.world_model import ObservationKind, State, WorldModel
 from dreamenv.progress import Progress, silent
@@ -52,7 +52,8 @@ class Drift:
 
     windows: list[Window]
     errors: dict[tuple[ObservationKind, str], NDArray[np.float64]]
-    """Summed squared error by kind and predictor (mean squared error of pixels in [0, 1])."""
+    """Summed squared error by kind and predictor; of pixels the mean, in
+    :func:`~dreamenv.audit.filtered.units`."""
     reward: NDArray[np.float64]
     """Mean predicted reward of the sampled rollouts."""
 
@@ -70,17 +71,18 @@ def dream_windows(
 ) -> Drift:
     """Dream every window, ``samples`` times at temperature 1 and once at temperature 0.
 
-    The target at k is the posterior of the real episode (the real frame for pixels).
+    The target at k is the posterior of the real episode (the real observation for pixels).
     """
     generator = torch.Generator(device=model.device).manual_seed(seed)
     shape = (len(chosen), horizon)
     errors = {(kind, name): np.full(shape, np.nan) for kind in KINDS for name in PREDICTORS}
     reward = np.full(shape, np.nan)
+    unit = units([f.episode for f in filtered])
     for at in range(0, len(chosen), WINDOWS_AT_ONCE):
         rows = range(at, min(at + WINDOWS_AT_ONCE, len(chosen)))
         part = [chosen[row] for row in rows]
         progress("open loop", at, len(chosen))
-        _dream_batch(model, filtered, part, rows, samples, generator, errors, reward)
+        _dream_batch(model, filtered, part, rows, samples, generator, unit, errors, reward)
     progress("open loop", len(chosen), len(chosen))
     return Drift(list(chosen), errors, reward)
 
@@ -92,6 +94,7 @@ def _dream_batch(
     rows: range,
     samples: int,
     generator: torch.Generator,
+    unit: NDArray[np.float32],
     errors: dict[tuple[ObservationKind, str], NDArray[np.float64]],
     reward: NDArray[np.float64],
 ) -> None:
@@ -126,7 +129,7 @@ def _dream_batch(
                 "constant": held[kind].reshape(len(part), -1),
             }
             for name, guess in guesses.items():
-                errors[kind, name][at, k] = _error(guess, target, kind)[here]
+                errors[kind, name][at, k] = _error(guess, target, kind, unit)[here]
 
 
 def _seen(model: WorldModel, state: State, kind: ObservationKind) -> NDArray[np.generic]:
@@ -148,10 +151,13 @@ def _target(
 
 
 def _error(
-    guess: NDArray[np.generic], target: NDArray[np.generic], kind: ObservationKind
+    guess: NDArray[np.generic],
+    target: NDArray[np.generic],
+    kind: ObservationKind,
+    unit: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     if kind == "pixels":
-        return squared_error(guess, target)  # type: ignore[arg-type]
+        return squared_error(guess, target, unit)
     difference = guess.astype(np.float64) - target.astype(np.float64)
     total: NDArray[np.float64] = np.square(difference).sum(axis=1)
     return total
@@ -176,11 +182,14 @@ class OpenLoop:
     curves: dict[str, dict[str, Band]]
     """Error by kind and predictor. Latent and features: squared error over the held-out
     episodes' variance, so that 1 is what guessing their mean would score on average. Pixels: mean
-    squared error, pixels in [0, 1]."""
+    squared error; of frames, pixels in [0, 1], of vectors, each number in standard deviations of
+    the held-out episodes."""
     skill: dict[str, Band]
     """1 - error of the sampled rollouts' mean / error of holding the state still, by kind."""
     reconstruction: float
-    """Mean squared error of the posterior's own pictures: the floor of the pixel errors."""
+    """Mean squared error of the posterior's own observations: the floor of the pixel errors."""
+    frames: bool = True
+    """Whether observations are frames, and not vectors."""
 
 
 def summarise(drift: Drift, filtered: Sequence[FilteredEpisode], seed: int) -> OpenLoop:
@@ -202,13 +211,14 @@ def summarise(drift: Drift, filtered: Sequence[FilteredEpisode], seed: int) -> O
         }
         curves[kind] = {name: ratio(sums[name] / scale[kind], counts, seed) for name in PREDICTORS}
         skill[kind] = ratio(sums["constant"] - sums["mean"], sums["constant"], seed)
-    pictures = np.concatenate([f.reconstruction_error for f in filtered])
+    own = np.concatenate([f.reconstruction_error for f in filtered])
     return OpenLoop(
         windows=len(drift.windows),
         steps=list(range(1, drift.reward.shape[1] + 1)),
         curves=curves,
         skill=skill,
-        reconstruction=float(pictures.mean()),
+        reconstruction=float(own.mean()),
+        frames=filtered[0].episode.frames.dtype == np.uint8,
     )
 
 

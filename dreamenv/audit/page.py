@@ -126,7 +126,7 @@ def _comparison(name: str, comparison: Comparison) -> list[str]:
 
 def _reward(report: AuditReport) -> str:
     reward = report.findings.reward
-    errors = {"fed real frames": reward.fed}
+    errors = {"fed real observations": reward.fed}
     errors |= {f"… {policy}": error for policy, error in reward.fed_by_policy.items()}
     errors["open loop"] = reward.open_loop
     rows = [[escape(n), str(e.bias), str(e.mae), str(e.correlation)] for n, e in errors.items()]
@@ -146,14 +146,21 @@ def _open_loop(report: AuditReport) -> str:
         return [escape(name), *(str(band.at(k - 1)) for k in steps)]
 
     rows = []
-    for kind, curves in open_loop.curves.items():
+    for name_of, curves in open_loop.curves.items():
+        kind = name_of if open_loop.frames else name_of.replace("pixels", "observation")
         rows += [row(f"{kind}: {name}", band) for name, band in curves.items()]
-        rows.append(row(f"{kind}: skill over constant", open_loop.skill[kind]))
+        rows.append(row(f"{kind}: skill over constant", open_loop.skill[name_of]))
     words = (
         f"{open_loop.windows} windows of held-out episodes, dreamed under the recorded actions. "
         "Latent and features: squared error as a share of their variance over the held-out "
-        "episodes. Pixels: mean squared error, pixels in [0, 1]; the model's own reconstructions "
-        f"are off by {open_loop.reconstruction:.4g}."
+        "episodes. "
+        + (
+            "Pixels: mean squared error, pixels in [0, 1]"
+            if open_loop.frames
+            else "Observation: mean squared error, each number in its standard deviation over the "
+            "held-out episodes"
+        )
+        + f"; the model's own reconstructions are off by {open_loop.reconstruction:.4g}."
     )
     return f"<p>{escape(words)}</p>" + _table(["error", *(f"k = {k}" for k in steps)], rows)
 
@@ -161,7 +168,7 @@ def _open_loop(report: AuditReport) -> str:
 def _termination(report: AuditReport) -> str:
     termination, within = report.findings.termination, report.findings.within
     words = (
-        f"{termination.words} Endings an episode, fed real frames: predicted "
+        f"{termination.words} Endings an episode, fed real observations: predicted "
         f"{termination.predicted}, real {termination.actual} (z = {termination.z:.2g})."
     )
     return _calibrated(words, "this decision ends it", termination.calibration) + _calibrated(
@@ -188,8 +195,8 @@ def _method(report: AuditReport) -> str:
     real = report.real_steps
     lines = [
         f"Real env: {s.episodes} fresh episodes "
-        + (f"of the policy ({real.policy:,} frames) and {s.episodes} " if real.policy else "")
-        + f"of random actions held for 1 to {s.hold} decisions ({real.random:,} frames), on seeds "
+        + (f"of the policy ({real.policy:,} steps) and {s.episodes} " if real.policy else "")
+        + f"of random actions held for 1 to {s.hold} decisions ({real.random:,} steps), on seeds "
         "reserved for audits; none was trained on.",
         f"Held-out episodes: {real.held_out}.",
         f"Dream: {s.dream_episodes} episodes with the package's default knobs, begun where real "

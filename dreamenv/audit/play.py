@@ -33,7 +33,7 @@ class Played:
 
     @classmethod
     def of(cls, episode: Episode) -> Played:
-        """A real episode without its frames."""
+        """A real episode without its observations."""
         return cls(episode.rewards.astype(np.float64), episode.terminated)
 
     @property
@@ -95,6 +95,6 @@ def random_act(space: gym.Space[Any], lanes: int, hold: int, seed: int) -> Act:
     policies = [RandomPolicy(space, hold) for _ in range(lanes)]
     streams = np.random.SeedSequence(seed).spawn(lanes)
     for policy, stream in zip(policies, streams, strict=True):
-        # It looks at no frame.
+        # It looks at nothing.
         policy.begin(np.zeros(0, np.uint8), np.random.default_rng(stream))
     return lambda observation: np.stack([policy.act() for policy in policies])

@@ -75,12 +75,12 @@ def draw_parting(parting: Parting) -> Figure:
 
 
 def draw_open_loop(open_loop: OpenLoop) -> Figure:
-    """Error against k for latent, features and pixels."""
+    """Error against k for latent, features and pixels (or what else is observed)."""
     figure = _figure(12.0, 3.6)
     kinds = {
         "latent": "latent: share of variance",
         "features": "features: share of variance",
-        "pixels": "pixels: mean squared error",
+        "pixels": f"{'pixels' if open_loop.frames else 'observation'}: mean squared error",
     }
     for axes, (kind, title) in zip(figure.subplots(1, 3), kinds.items(), strict=True):
         curves = open_loop.curves[kind]
@@ -109,7 +109,9 @@ def draw_reward(reward: RewardReport) -> Figure:
     ends = [min(everything), max(everything)]
     left.plot(ends, ends, color=STILL, lw=1.0)
     left.set(
-        title="return of held-out episodes", xlabel="real", ylabel="predicted, fed real frames"
+        title="return of held-out episodes",
+        xlabel="real",
+        ylabel="predicted, fed real observations",
     )
     left.legend()
     steps = list(range(1, len(reward.open_loop_mae.value) + 1))

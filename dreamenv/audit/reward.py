@@ -1,4 +1,4 @@
-"""Predicted against real rewards, fed real frames and open loop."""
+"""Predicted against real rewards, fed real observations and open loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RewardError:
 
 @dataclass(frozen=True)
 class EpisodeReturn:
-    """One held-out episode's return, and what the model, fed its frames, made of it."""
+    """One held-out episode's return, and what the model, fed its observations, made of it."""
 
     policy: str
     seed: int
@@ -41,7 +41,7 @@ class RewardReport:
 
     decisions: int
     fed: RewardError
-    """The model sees every real frame up to the decision."""
+    """The model sees every real observation up to the decision."""
     fed_by_policy: dict[str, RewardError]
     """Likewise, apart for each behaviour that has at least two episodes."""
     open_loop: RewardError
@@ -54,7 +54,7 @@ class RewardReport:
     """MAE of always predicting the held-out mean: what a reward head has to beat."""
     episodes: list[EpisodeReturn]
     return_bias: Interval
-    """Predicted - real return an episode, fed real frames."""
+    """Predicted - real return an episode, fed real observations."""
 
 
 def audit_reward(filtered: Sequence[FilteredEpisode], drift: Drift, seed: int) -> RewardReport:

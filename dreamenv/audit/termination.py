@@ -50,7 +50,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class TerminationReport:
-    """Predicted against real endings, fed real frames."""
+    """Predicted against real endings, fed real observations."""
 
     episodes: int
     endings: int

@@ -169,6 +169,7 @@ class Imagination:
             latents = shown(self.model, state, "latent", self._bound)[: len(lanes)]
             return bars(latents.cpu().numpy(), self._bound)
         pictures = self.model.observe(state, "pixels")[: len(lanes)]
+        pictures = pictures if pictures.ndim == 4 else pictures.unsqueeze(-1)
         return pictures.expand(*pictures.shape[:-1], 3).cpu().numpy().copy()
 
     def _new_inputs(self, rows: int) -> _Inputs:

@@ -46,7 +46,7 @@ def test_figures_paid_beyond_reality_are_in_the_verdict_s_words(flattering_findi
 
 def test_endings_are_not_judged_where_the_dream_has_none(findings):
     checks = by_name(replace(findings, ends=False))
-    for name in ("Endings an episode, fed real frames", "Endings, calibration"):
+    for name in ("Endings an episode, fed real observations", "Endings, calibration"):
         assert checks[name].passed is None
         assert "does not end episodes" in checks[name].measured
 
@@ -70,7 +70,7 @@ def test_endings_fail_only_beyond_both_factor_and_chance(findings, predicted, z,
         z=z,
     )
     checks = by_name(replace(findings, termination=report))
-    assert checks["Endings an episode, fed real frames"].passed is passed
+    assert checks["Endings an episode, fed real observations"].passed is passed
 
 
 def test_a_random_policy_that_dies_early_in_the_dream_is_seen(findings):

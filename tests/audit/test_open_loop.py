@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dreamenv.audit.filtered import draw_noise, filter_episodes
-from dreamenv.audit.frames import choose, film, is_picture
+from dreamenv.audit.frames import choose, film
 from dreamenv.audit.open_loop import Window, dream_windows, summarise, windows
 from dreamenv.models.world_model import NoiseShape
 
@@ -131,11 +131,3 @@ def test_a_strip_shows_real_frames_their_reconstruction_and_a_dream(dreamed):
     np.testing.assert_array_equal(strip.reconstruction, strip.real)
     np.testing.assert_array_equal(strip.dream[0], strip.real[0])
     assert (strip.dream[1:] != strip.real[1:]).any()
-
-
-@pytest.mark.parametrize(
-    ("shape", "shown"),
-    [((8, 8), True), ((8, 8, 1), True), ((8, 8, 3), True), ((8, 8, 4), False), ((8,), False)],
-)
-def test_what_can_be_shown(shape, shown):
-    assert is_picture(shape) == shown
