@@ -106,3 +106,76 @@ def tiny_discrete_package(make_package, tmp_path_factory: pytest.TempPathFactory
 
     package = make_package(discrete=True)
     return save_package(package, tmp_path_factory.mktemp("discrete") / "tiny", "# tiny\n")
+
+
+@pytest.fixture(scope="session")
+def make_unsure_package() -> Callable[..., object]:
+    """An ensemble with random weights that knows how unsure it is: of four numbers, three actions.
+
+    Its scale of trust is what its members say of random states and actions.
+    """
+    import numpy as np
+    import torch
+
+    from dreamenv.config import BoxAction, DreamDefaults, PackageConfig, RealSpec, TrustScale
+    from dreamenv.models.ensemble import Ensemble, EnsembleSizes
+    from dreamenv.packages import Package
+
+    def make(
+        *,
+        propagation: int = 1,
+        ending_logit: float = -3.5,
+        starts: int = 40,
+        defaults: dict[str, object] | None = None,
+    ) -> Package:
+        sizes = EnsembleSizes(
+            observation=4, action=3, members=4, elites=3, hidden=16, layers=2, outcome=8,
+            propagation=propagation,
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            model = Ensemble(sizes)
+            model.dynamics.weights[-1].mul_(3.0)
+            model.change_scale.fill_(0.3)
+            model.mean.copy_(torch.tensor([0.0, 5.0, -1.0, 2.0]))
+            model.scale.copy_(torch.tensor([1.0, 2.0, 0.5, 3.0]))
+            model.outcome.biases[-1][..., 1] = ending_logit
+            seen = {"s": torch.randn(2000, 4), "member": torch.zeros(2000, dtype=torch.long)}
+            raw = model.uncertainty(seen, torch.rand(2000, 3) * 2 - 1).epistemic
+            bank = torch.randn(starts, 4).half()
+        first = torch.zeros(starts, dtype=torch.uint8)
+        first[: starts // 2] = 1
+        return Package(
+            config=PackageConfig(
+                name="unsure",
+                family="ensemble",
+                sizes={n: getattr(sizes, n) for n in sizes.__dataclass_fields__},
+                observation_shape=[4],
+                observation_dtype="float32",
+                action=BoxAction(size=3),
+                latent=4,
+                features=4,
+                latent_bound=sizes.latent_bound,
+                real=RealSpec(env_id="Hopper-v5"),
+                defaults=DreamDefaults(**{"horizon": 60, **(defaults or {})}),
+                trust=TrustScale(
+                    quantiles=np.quantile(raw.numpy(), np.linspace(0, 1, 101)).tolist()
+                ),
+            ),
+            weights=dict(model.state_dict()),
+            starts={"s": bank, "first": first},
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def unsure_package(
+    make_unsure_package: Callable[..., object], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Folder of a saved ensemble; not to be changed."""
+    from dreamenv.packages import save_package
+
+    return save_package(
+        make_unsure_package(), tmp_path_factory.mktemp("unsure") / "unsure", "# u\n"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,31 +22,35 @@ LANES = 3
 lane = st.integers(0, LANES - 1)
 seed = st.integers(0, 2**63 - 1)
 mask = st.lists(st.booleans(), min_size=LANES, max_size=LANES)
-calls = st.one_of(
-    st.tuples(st.just("step"), st.integers(1, 12), st.integers(0, 2**32)),
-    st.tuples(st.just("reset"), mask, st.lists(st.none() | seed, min_size=LANES, max_size=LANES)),
-    st.tuples(st.just("snapshot"), st.just(None), st.just(None)),
-    st.tuples(st.just("restore"), st.permutations(range(LANES)), st.integers(1, LANES)),
-    st.tuples(st.just("branch"), lane, st.tuples(lane, st.none() | seed)),
-    st.tuples(
-        st.just("knobs"),
-        lane,
-        ANY_KNOBS,
-    ),
-)
+
+
+def calls_with(knobs: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
+    """Any call, of those knobs that all dreams have and of some more."""
+    seeds = st.lists(st.none() | seed, min_size=LANES, max_size=LANES)
+    more = st.fixed_dictionaries({}, optional=knobs)
+    return st.one_of(
+        st.tuples(st.just("step"), st.integers(1, 12), st.integers(0, 2**32)),
+        st.tuples(st.just("reset"), mask, seeds),
+        st.tuples(st.just("snapshot"), st.just(None), st.just(None)),
+        st.tuples(st.just("restore"), st.permutations(range(LANES)), st.integers(1, LANES)),
+        st.tuples(st.just("branch"), lane, st.tuples(lane, st.none() | seed)),
+        st.tuples(st.just("knobs"), lane, st.builds(lambda a, b: a | b, ANY_KNOBS, more)),
+    )
 
 
 class Batch:
     """The dream under test and its oracle: one dream a lane, which no batch can disturb."""
 
-    def __init__(self, package) -> None:
+    def __init__(self, package, **knobs: float) -> None:
+        self.plain = dict(
+            temperature=1.0, termination="sample", termination_temperature=1.0, horizon=9, **knobs
+        )
         self.together = Dream(package, LANES)
         self.alone = [Dream(package, 1) for _ in range(LANES)]
 
     def begin(self) -> None:
-        plain = dict(temperature=1.0, termination="sample", termination_temperature=1.0, horizon=9)
         for dream in (self.together, *self.alone):
-            dream.set_knobs(**plain)
+            dream.set_knobs(**self.plain)
         self.over = np.zeros(LANES, bool)
         shown = self.together.reset(seeds=range(LANES))
         self.check(shown, [d.reset(seeds=[i]) for i, d in enumerate(self.alone)])
@@ -111,7 +117,7 @@ def batch(small) -> Batch:
 
 
 @settings(max_examples=40)
-@given(st.lists(calls, max_size=12))
+@given(st.lists(calls_with({}), max_size=12))
 def test_any_sequence_of_calls_is_that_of_single_lanes(batch, sequence):
     batch.begin()
     for call, first, second in sequence:

@@ -48,6 +48,11 @@ def nan_in(array: np.ndarray, *at: int) -> np.ndarray:
         ({"horizon": 2.5}, "horizon is 2.5"),
         ({"horizon": 10**30}, "horizon is 1000"),
         ({"horizon": float("inf")}, "horizon is inf"),
+        ({"trust_penalty": -0.1}, "trust_penalty is -0.1; expected a number from 0 to 1,000,000"),
+        ({"trust_penalty": float("nan")}, "trust_penalty is nan"),
+        ({"trust_limit": 2e6}, "trust_limit is 2000000"),
+        ({"trust_limit": "0.9"}, "trust_limit is '0.9'"),
+        ({"trust_limit": True}, "trust_limit is True"),
     ],
 )
 def test_bad_knobs(dream, small, knobs, message):
@@ -91,6 +96,11 @@ def test_knobs_of_numpy_are_numbers_too(dream):
         (dict(num_lanes=2.0), "num_lanes is 2.0"),
         (dict(obs="sound"), 'expected "features", "latent" or "pixels"'),
         (dict(starts="last"), 'starts is \'last\'; expected "first" or "any"'),
+        (dict(starts="data"), "starts is 'data' and data is None; expected"),
+        (dict(data="data/random"), "starts is None and data is 'data/random'; expected"),
+        (dict(starts="any", data="data/random"), "starts is 'any' and data is"),
+        (dict(starts="data", data=[]), r"data is \[\]; expected the path of a folder"),
+        (dict(starts="data", data=7), "data is 7; expected the path of a folder"),
         (dict(device="abacus"), "device is 'abacus'"),
         (dict(compile="no"), "compile is 'no'; expected True or False"),
     ],
