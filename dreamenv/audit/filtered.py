@@ -121,7 +121,7 @@ def filter_episodes(
 
 
 class _Batch:
-    """Some episodes as lanes; one whose episode is over goes on with its last observation, unread."""
+    """Some episodes as lanes; one that is over goes on with its last observation, unread."""
 
     def __init__(
         self,
