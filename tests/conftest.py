@@ -179,3 +179,45 @@ def unsure_package(
     return save_package(
         make_unsure_package(), tmp_path_factory.mktemp("unsure") / "unsure", "# u\n"
     )
+
+
+@pytest.fixture(scope="session")
+def pendulum_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a saved ensemble with random weights on Pendulum-v1, whose numbers (cosine, sine,
+    angular velocity) it normalises by 0.5 ± 0.5, 0 ± 0.5 and 1 ± 4; not to be changed."""
+    import torch
+
+    from dreamenv.config import BoxAction, DreamDefaults, PackageConfig
+    from dreamenv.models.ensemble import Ensemble, EnsembleSizes
+    from dreamenv.packages import Package, save_package
+    from dreamenv.real_specs import load_real_spec
+
+    sizes = EnsembleSizes(
+        observation=3, action=1, members=3, elites=2, hidden=8, layers=1, outcome=4
+    )
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = Ensemble(sizes)
+        model.mean.copy_(torch.tensor([0.5, 0.0, 1.0]))
+        model.scale.copy_(torch.tensor([0.5, 0.5, 4.0]))
+        model.change_scale.fill_(0.3)
+        bank = torch.randn(6, 3).half()
+    package = Package(
+        config=PackageConfig(
+            name="pendulum",
+            family="ensemble",
+            sizes={n: getattr(sizes, n) for n in sizes.__dataclass_fields__},
+            observation_shape=[3],
+            observation_dtype="float32",
+            action=BoxAction(size=1),
+            latent=3,
+            features=3,
+            latent_bound=sizes.latent_bound,
+            real=load_real_spec("Pendulum-v1"),
+            defaults=DreamDefaults(horizon=20, termination="none"),
+            provenance={"real_steps": 0, "note": "random weights"},
+        ),
+        weights=dict(model.state_dict()),
+        starts={"s": bank, "first": torch.ones(6, dtype=torch.uint8)},
+    )
+    return save_package(package, tmp_path_factory.mktemp("states") / "pendulum", "# p\n")
