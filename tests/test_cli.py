@@ -123,6 +123,20 @@ def test_settings_reach_the_dream_and_the_algorithm(short, tmp_path):
     assert model.policy.mlp_extractor.policy_net[0].out_features == 3
 
 
+def test_trust_reaches_the_dream_either_way(unsure_package, tmp_path):
+    def weights(*asked: str) -> np.ndarray:
+        out = tmp_path / f"{len(list(tmp_path.iterdir()))}.zip"
+        short = ["--timesteps", 64, "--num-envs", 4, "--set", "n_steps=16"]
+        run("learn", unsure_package, *short, *asked, "--out", out)
+        parameters = PPO.load(out, device="cpu").policy.parameters()
+        return np.concatenate([p.detach().numpy().ravel() for p in parameters])
+
+    options = weights("--trust-penalty", "2", "--trust-limit", "0.9")
+    settings = weights("--set", "trust_penalty=2", "--set", "trust_limit=0.9")
+    np.testing.assert_array_equal(options, settings)
+    assert not np.array_equal(options, weights())
+
+
 def test_the_same_seed_learns_the_same(short, tmp_path):
 
     def weights(out: str, seed: int) -> np.ndarray:

@@ -32,6 +32,11 @@ WRONG = {
     "an unknown dream": (["learn", "Dream-Nowhere-v0", "--out", "new.zip"], "shipped id"),
     "an unknown algorithm": (["learn", "PACKAGE", "--algo", "es", "--out", "new.zip"], "ppo"),
     "discrete learner": (["learn", "PACKAGE", "--algo", "dqn", "--out", "new.zip"], "Discrete"),
+    "trust in a dream that cannot tell": (
+        ["learn", "PACKAGE", "--trust-limit", 0.9, "--out", "new.zip"],
+        "cannot tell how unsure it is",
+    ),
+    "an audit's, too": (["audit", "PACKAGE", "--trust-penalty", 1], "cannot tell how unsure it is"),
     "a hot dream": (["learn", "PACKAGE", "--temperature", -1, "--out", "new.zip"], "temperature"),
     "an unknown setting": (
         ["learn", "PACKAGE", "--set", "gama=0.9", "--out", "new.zip"],

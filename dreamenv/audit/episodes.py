@@ -65,8 +65,8 @@ class AuditConfig:
     device: str = "cpu"
     """Where the model dreams."""
     knobs: dict[str, Any] = field(default_factory=dict)
-    """Temperature, termination and its temperature of the dream that is played, where they are
-    others than the package's."""
+    """Temperature, termination and its temperature, and trust of the dream that is played, where
+    they are others than the package's."""
 
     def __post_init__(self) -> None:
         least = dict(

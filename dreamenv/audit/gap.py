@@ -32,6 +32,7 @@ from dreamenv.audit.within import audit_within, known_moments
 from dreamenv.data.manifest import installed_versions
 from dreamenv.data.rollouts import Episode
 from dreamenv.data.scratch import scratch_folder
+from dreamenv.dream.trust import check_trust
 from dreamenv.packages import Package, load_package
 from dreamenv.pictures import shows_pictures
 from dreamenv.progress import Progress, silent
@@ -94,6 +95,7 @@ def audit(
     out = Path(out)
     check_out(out)
     package = load_package(dream)
+    check_trust(package.config, **settings.knobs)
     given = None if data is None else open_held_out(data, package.config)
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(f".{out.name}-rollouts-", out.parent) as rollouts:

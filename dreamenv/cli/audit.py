@@ -44,6 +44,13 @@ def audit(
     termination: Annotated[
         str | None, typer.Option(help="Of them, too: sample, threshold, none.")
     ] = None,
+    trust_penalty: Annotated[
+        float | None,
+        typer.Option(help="And what is taken off their rewards where they are unsure."),
+    ] = None,
+    trust_limit: Annotated[
+        float | None, typer.Option(help="… or the quantile of uncertainty that cuts them short.")
+    ] = None,
     algo: Annotated[str | None, typer.Option(help="Who learns in a sweep.")] = None,
     timesteps: Annotated[
         int | None, typer.Option(min=1, help="Decisions in the dream of each policy of a sweep.")
@@ -59,7 +66,12 @@ def audit(
 
     [cyan]dreamenv audit Dream-CarRacing-v0 --sweep temperature=0.5,1.0,1.3 --out sweep[/cyan]
     """
-    given = {"temperature": temperature, "termination": termination}
+    given = {
+        "temperature": temperature,
+        "termination": termination,
+        "trust_penalty": trust_penalty,
+        "trust_limit": trust_limit,
+    }
     knobs = {name: value for name, value in given.items() if value is not None}
     if sweep is None:
         asked = {"policy": policy, "data": data or None, "episodes": episodes, "within": within}

@@ -86,6 +86,12 @@ def learn(
     num_envs: Annotated[int | None, typer.Option(min=1, help="Lanes; its own by default.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the dream.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Decisions an episode.")] = None,
+    trust_penalty: Annotated[
+        float | None, typer.Option(help="Taken off the reward where the dream is unsure.")
+    ] = None,
+    trust_limit: Annotated[
+        float | None, typer.Option(help="Quantile of uncertainty beyond which it is cut short.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -110,7 +116,12 @@ def learn(
     from dreamenv.progress import console
 
     knobs, hyperparameters = parse_settings(settings or [])
-    given = {"temperature": temperature, "horizon": horizon}
+    given = {
+        "temperature": temperature,
+        "horizon": horizon,
+        "trust_penalty": trust_penalty,
+        "trust_limit": trust_limit,
+    }
     knobs |= {name: value for name, value in given.items() if value is not None}
     with console() as progress:
         learned = run(

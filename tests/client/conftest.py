@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "server" / "faults"))
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def packages(unsure_package: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of small packages whose episodes end by themselves, by the name they are served."""
     from lively import save_lively
 
@@ -21,6 +21,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "lively": save_lively(folder / "lively"),
         "discrete": save_lively(folder / "discrete", discrete=True),
+        unsure_package.name: unsure_package,
     }
 
 

@@ -28,9 +28,13 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(params=[*shipped(), "lively", "discrete"])
+@pytest.fixture(params=[*shipped(), "lively", "discrete", "unsure"])
 def dream(request, packages) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """An id, and what ``model`` is in process and on the server."""
+    if request.param == "unsure":
+        trust = {"trust_penalty": 0.5, "trust_limit": 0.8}
+        here, there = {"model": str(packages["unsure"])}, {"model": "unsure"}
+        return ANY_PACKAGE, here | trust, there | trust
     if request.param in packages:
         return ANY_PACKAGE, {"model": str(packages[request.param])}, {"model": request.param}
     return request.param, {}, {}

@@ -51,7 +51,9 @@ def served(
     folder = tmp_path_factory.mktemp("served")
     config = ServerConfig(
         "127.0.0.1:0",
-        models=(str(request.getfixturevalue("tiny_package")),),
+        models=tuple(
+            str(request.getfixturevalue(name)) for name in ("tiny_package", "unsure_package")
+        ),
         lanes=256,
         token_file=write_tokens(folder),
         key_file=folder / "key",

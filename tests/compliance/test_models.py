@@ -37,6 +37,11 @@ def test_every_default_knob_is_told(model: pb.Model):
     assert defaults.termination in ("sample", "threshold", "none")
     assert 0 < defaults.termination_temperature <= 100
     assert 1 <= defaults.horizon <= 10_000_000
+    for name in ("trust_penalty", "trust_limit"):
+        assert defaults.HasField(name)
+        assert 0 <= getattr(defaults, name) <= 1_000_000
+    if json.loads(model.config).get("trust") is None:
+        assert defaults.trust_penalty == defaults.trust_limit == 0
 
 
 def test_spaces(model: pb.Model):

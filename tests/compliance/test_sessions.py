@@ -65,6 +65,9 @@ def test_opened_again_it_stands_where_it_stood(opened, dreams: Dreams):
         dict(knobs=pb.Knobs(termination="never")),
         dict(knobs=pb.Knobs(termination_temperature=0.0)),
         dict(knobs=pb.Knobs(termination_temperature=float("nan"))),
+        dict(knobs=pb.Knobs(trust_penalty=-1.0)),
+        dict(knobs=pb.Knobs(trust_limit=float("inf"))),
+        dict(starts="data"),
     ],
     ids=lambda wrong: " ".join(str(wrong).split()),
 )

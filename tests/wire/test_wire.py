@@ -83,6 +83,8 @@ def test_names_come_in_order_and_once():
         {"temperature": 0.0},
         {"temperature": (0.5, 1.5), "horizon": 7},
         {"termination": "none", "termination_temperature": 0.25, "temperature": 1e-3},
+        {"trust_penalty": 0.0, "trust_limit": 0.99},
+        {"horizon": 3, "trust_penalty": 1e6},
     ],
 )
 def test_knobs_come_back(knobs):
@@ -91,7 +93,13 @@ def test_knobs_come_back(knobs):
 
 def test_knobs_that_are_none_are_left_out_and_wrong_ones_refused():
     assert to_knobs({"temperature": None, "horizon": None}) == pb.Knobs()
-    for wrong in ({"temperature": "hot"}, {"horizon": 2**70}, {"colour": 1}, {"termination": 3}):
+    for wrong in (
+        {"temperature": "hot"},
+        {"horizon": 2**70},
+        {"colour": 1},
+        {"termination": 3},
+        {"trust_limit": "no"},
+    ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             to_knobs(wrong)
 
