@@ -25,6 +25,7 @@ DISTRIBUTIONS = (
     "pygame",
     "pygame-ce",
     "vizdoom",
+    "mujoco",
     "torch",
     "stable-baselines3",
 )
@@ -36,7 +37,9 @@ class Manifest(Strict):
     format_version: Literal[1] = 1
     real: RealSpec
     observation_shape: Annotated[list[Size], Field(min_length=1, max_length=3)]
-    """Of one frame, uint8."""
+    """Of one observation."""
+    observation_dtype: Literal["uint8", "float32"] = "uint8"
+    """Frames are uint8; vectors, in the real env's own units, float32."""
     action: Annotated[BoxAction | DiscreteAction, Field(discriminator="type")]
     episodes: Annotated[int, Field(ge=1, le=10_000_000)]
     """How many the folder has when it is finished."""
