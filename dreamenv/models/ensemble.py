@@ -38,7 +38,7 @@ class EnsembleSizes:
     members: int = 7
     elites: int = 5
     """Members that dream: the first, which are those with the least error on held-out data."""
-    hidden: int = 128
+    hidden: int = 64
     layers: int = 3
     """Hidden layers of the dynamics."""
     outcome: int = 64
@@ -198,15 +198,15 @@ class Ensemble(nn.Module):
 
     def spread(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the change, ``[..., observation]`` each, of what the
-        dynamics give. Bounds of the log variance are learned (Chua et al. 2018, appendix A.1)."""
+        dynamics give (Chua et al. 2018, appendix A.1)."""
         mean, log_variance = predicted.chunk(2, dim=-1)
         return mean, torch.exp(0.5 * self.bounded(log_variance))
 
     def bounded(self, log_variance: Tensor) -> Tensor:
-        """A log variance between its learned bounds."""
+        """A log variance between its learned bounds (likewise)."""
         most, least = self.most_log_variance, self.least_log_variance
-        log_variance = most - F.softplus(most - log_variance)
-        return least + F.softplus(log_variance - least)
+        log_variance = most - _softplus(most - log_variance)
+        return least + _softplus(log_variance - least)
 
     def reward(self, outcome: Tensor) -> Tensor:
         """Rewards ``[...]`` of what the outcome networks give, within the data's range."""
@@ -227,6 +227,12 @@ def told_apart(means: Tensor, deviations: Tensor) -> Uncertainty:
     """The two kinds of uncertainty of ``[members, lanes, numbers]``."""
     epistemic = means.var(0, correction=0).mean(-1).sqrt()
     return Uncertainty(epistemic, deviations.square().mean((0, -1)).sqrt())
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """log(1 + eˣ). torch's own rounds otherwise at the end of a batch than in its middle, so that
+    a lane would depend on its neighbours."""
+    return x.clamp_min(0.0) + torch.log1p(torch.exp(-x.abs()))
 
 
 def _of(rows: Tensor, member: Tensor) -> Tensor:

@@ -28,9 +28,9 @@ class EnsembleConfig:
     """The objective: NLL(change) + reward_weight · MSE(reward) + BCE(termination) + weight decay,
     each member on a bootstrap sample of its own."""
 
-    steps: int = 3000
-    batch: int = 256
-    learning_rate: float = 1e-3
+    steps: int = 2000
+    batch: int = 128
+    learning_rate: float = 3e-3
     weight_decay: float = 5e-5
     reward_weight: float = 1.0
 
