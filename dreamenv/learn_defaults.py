@@ -31,6 +31,7 @@ class LearnKnobs(Strict):
     starts: Literal["first", "any"] | None = None
     trust_penalty: Annotated[float, Field(ge=0, le=1e6)] | None = None
     trust_limit: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    uncertainty: bool | None = None
 
 
 class Hyperparameters(Strict):

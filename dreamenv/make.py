@@ -13,8 +13,10 @@ from dreamenv_client.remote_source import SERVER_KNOBS, ServerKnobs
 from gymnasium.vector import AutoresetMode
 
 from dreamenv.dream.folders import check_data, check_folders
-from dreamenv.dream.knobs import KNOBS, check_compile, check_knobs_for, check_starts
+from dreamenv.dream.knobs import KNOBS, check_flags, check_knobs_for, check_starts
+from dreamenv.dream.trust import untold
 from dreamenv.errors import PackageError
+from dreamenv.models.propagation import Propagation, propagated
 from dreamenv.packages import load_config, load_package
 from dreamenv.served import served_source
 from dreamenv.sources import resolve, shipped
@@ -47,6 +49,12 @@ class DreamKnobs(ServerKnobs, total=False):
     data: str | Path | Sequence[str | Path] | None
     """Folders of ``dreamenv collect`` for ``starts="data"``; see :class:`dreamenv.dream.Dream`.
     Not with ``server``: there, ``reset(options={"observations": …})`` starts in real data."""
+    uncertainty: bool | None
+    """False leaves ``uncertainty`` out of infos, and trust with it; a step of an ensemble then
+    costs a member's, not all elites'. True if left out."""
+    propagation: Propagation | None
+    """The members of an ensemble that a step follows: ``"ts1"``, another each step; ``"tsinf"``,
+    one for an episode; ``"mean"``, all on average; ``"member"``, the best."""
     device: str | None
     """Where the model runs: ``"cpu"`` if left out."""
     compile: bool | None
@@ -57,7 +65,7 @@ class DreamKnobs(ServerKnobs, total=False):
     ``"auto"`` if left out, None for none."""
     server: str | None
     """``"host:port"`` of a dream server (``dreamenv serve``), which then runs the model, and
-    decides on ``device``, ``compile`` and ``pad_rows``."""
+    decides on what stands from ``uncertainty`` to ``pad_rows``."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +120,18 @@ def dream_source(
     path = resolve(model).resolve()
     config = load_config(path)
     space = config.observation_space(given.get("obs", "features"))
-    check_knobs_for(config, **{name: value for name, value in given.items() if name in KNOBS})
+    check_flags(**{name: given[name] for name in ("compile", "uncertainty") if name in given})
+    turned = {name: value for name, value in given.items() if name in KNOBS}
+    check_knobs_for(config, **turned)
+    if "propagation" in given:
+        propagated(config, given["propagation"])
+    if not given.get("uncertainty", True):
+        config = untold(config, **turned)
     check_data(given.get("starts"), given.get("data"))
     if "data" in given:
         given["data"] = check_folders(config, given["data"])
     else:
         check_starts(given.get("starts", config.defaults.starts))
-    check_compile(given.get("compile", False))
     if max_episode_steps not in (None, -1):
         check_knobs_for(config, horizon=max_episode_steps)
         given["horizon"] = min(max_episode_steps, given.get("horizon", config.defaults.horizon))

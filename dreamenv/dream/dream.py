@@ -12,11 +12,13 @@ from dreamenv.dream.arguments import check_count
 from dreamenv.dream.clock import EVERY
 from dreamenv.dream.folders import Data, check_data
 from dreamenv.dream.imagination import Imagination, PadRows
-from dreamenv.dream.knobs import KNOBS, Knobs, check_compile, check_starts
+from dreamenv.dream.knobs import KNOBS, Knobs, check_flags, check_starts
 from dreamenv.dream.part import Part
 from dreamenv.dream.recorded import recorded_starts
 from dreamenv.dream.table import Table
 from dreamenv.dream.threads import one_thread_in_children
+from dreamenv.dream.trust import untold
+from dreamenv.models.propagation import Propagation
 from dreamenv.models.world_model import ObservationKind
 from dreamenv.packages import Package
 
@@ -60,6 +62,11 @@ class Dream(Part):
             seen through the model as the dream is made; see
             :func:`~dreamenv.dream.recorded.recorded_starts` for the memory that it takes. Their
             moments are the dream's start states then, in all that names or draws those.
+        uncertainty: False leaves ``uncertainty`` out of infos, and trust with it. With an ensemble
+            a step then costs a member's, not all elites'.
+        propagation: the members of an ensemble that a step follows: ``"ts1"``, another each step;
+            ``"tsinf"``, one for an episode (Chua et al. 2018); ``"mean"``, all on average; or
+            ``"member"``, the best. The package's own where None.
         device: of torch.
         compile: run the step through ``torch.compile``, which needs half a minute and a C++
             compiler, and pays for many lanes.
@@ -86,15 +93,15 @@ class Dream(Part):
         trust_limit: float | None = None,
         starts: str | None = None,
         data: Data | None = None,
+        uncertainty: bool = True,
+        propagation: Propagation | None = None,
         device: str = "cpu",
         compile: bool = False,
         pad_rows: PadRows = "auto",
     ) -> None:
         num_lanes = check_count(num_lanes)
-        check_compile(compile)
-        config = package.config
+        check_flags(compile=compile, uncertainty=uncertainty)
         check_data(starts, data)
-        knobs = Knobs(num_lanes, config, "any" if data is not None else starts)
         given = (
             temperature,
             termination,
@@ -104,10 +111,19 @@ class Dream(Part):
             trust_limit,
         )
         named = {n: value for n, value in zip(KNOBS, given, strict=True) if value is not None}
+        config = package.config if uncertainty else untold(package.config, **named)
+        knobs = Knobs(num_lanes, config, "any" if data is not None else starts)
         knobs.set(np.arange(num_lanes), **named)
         with torch.inference_mode():
             lanes = Imagination(
-                package, num_lanes, obs, device=device, compile=compile, pad_rows=pad_rows
+                package,
+                num_lanes,
+                obs,
+                uncertainty=uncertainty,
+                propagation=propagation,
+                device=device,
+                compile=compile,
+                pad_rows=pad_rows,
             )
             recorded = None if data is None else recorded_starts(lanes.model, config, data)
             table = Table(package, knobs, lanes, recorded)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +28,8 @@ from dreamenv.dream.one_step import (
 from dreamenv.dream.rows import EFFORT, Batch, RowPlan, fingerprint, plan_rows
 from dreamenv.dream.states import States
 from dreamenv.errors import PackageError
-from dreamenv.models.world_model import Noise, ObservationKind, State, WorldModel
+from dreamenv.models.propagation import Propagation, propagated
+from dreamenv.models.world_model import Noise, ObservationKind, State, Telling, WorldModel
 from dreamenv.packages import Package
 from dreamenv.pictures import shows_pictures
 
@@ -50,11 +52,14 @@ class Imagination:
     """A model and its states of a table of lanes. Batches are padded by rows that dream along.
 
     Args:
+        uncertainty: whether steps tell how unsure the model is, where it can.
+        propagation: the members of an ensemble that steps follow; the package's own if None.
         pad_rows: rows are padded to a multiple of this; ``"auto"`` finds the least that makes
             lanes independent of one another, None pads none.
 
     Raises:
-        ValueError: no such device, or a bad ``pad_rows``.
+        ValueError: no such device, a bad ``pad_rows``, or a ``propagation`` that the family does
+            not have.
         RuntimeError: ``compile`` without a C++ compiler.
         PackageError: weights that dream infinities.
     """
@@ -65,11 +70,19 @@ class Imagination:
         num_lanes: int,
         kind: ObservationKind,
         *,
+        uncertainty: bool = True,
+        propagation: Propagation | None = None,
         device: str = "cpu",
         compile: bool = False,
         pad_rows: PadRows = "auto",
     ) -> None:
+        if propagation is not None:
+            package = replace(package, config=propagated(package.config, propagation))
         self.model: WorldModel = package.world_model(_check_device(device))
+        self._asked = [] if propagation is None else [f"propagation {propagation}"]
+        if isinstance(self.model, Telling):
+            self.model.tells = uncertainty
+            self._asked += [] if uncertainty else ["no uncertainty"]
         self.device = self.model.device
         self.num_lanes = num_lanes
         self._kind, self._bound = kind, package.config.latent_bound
@@ -78,13 +91,15 @@ class Imagination:
 
         def step(batch: Batch) -> Batch:
             result = step_batch(self.model, batch)
+            if not uncertainty:
+                result.pop("uncertainty", None)
             return {**result, "observation": self._shown(state_of(result))}
 
         self._step = compiled_function(step, self.device) if compile else step
         sample = sample_batch(self.model, package)
         dreamt = step_batch(self.model, sample)
-        self.tells = "uncertainty" in dreamt
-        """Whether the family says how unsure it is of a step."""
+        self.tells = uncertainty and "uncertainty" in dreamt
+        """Whether steps tell how unsure the model is."""
         if not all(torch.isfinite(rows).all() for rows in dreamt.values()):
             raise PackageError.at(
                 package.path or package.config.name,
@@ -110,7 +125,8 @@ class Imagination:
     @property
     def fingerprint(self) -> str:
         """What decides the bits of a dream: equal fingerprints, equal trajectories."""
-        return fingerprint(self.lengths.plan, self.device, self._compiled)
+        found = fingerprint(self.lengths.plan, self.device, self._compiled)
+        return "; ".join([found, *self._asked])
 
     @property
     def whole(self) -> bool:
@@ -186,7 +202,7 @@ class Imagination:
         """What the padding depends on, beside the number of threads."""
         config, pixels = package.config, self._kind == "pixels"
         decides = (config.family, config.model_dump_json(include={"sizes"}), pixels)
-        return decides, (str(self.device), self._compiled)
+        return decides, (str(self.device), self._compiled, *self._asked)
 
     def _plan(self, pad_rows: PadRows, rows: int) -> RowPlan:
         if pad_rows is None:

@@ -18,14 +18,15 @@ from dreamenv.config import PackageConfig
 from dreamenv.dream.trust import check_trust
 
 
-def check_compile(compile: Any) -> None:
+def check_flags(**flags: Any) -> None:
     """Refuse what would be taken for a yes or a no without being one, as ``"no"`` would.
 
     Raises:
         ValueError: no bool.
     """
-    if not isinstance(compile, bool):
-        raise ValueError(f"compile is {compile!r}; expected True or False.")
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise ValueError(f"{name} is {flag!r}; expected True or False.")
 
 
 def check_knobs_for(config: PackageConfig, **knobs: Any) -> dict[str, Any]:
@@ -41,10 +42,14 @@ def check_knobs_for(config: PackageConfig, **knobs: Any) -> dict[str, Any]:
 
 
 class Knobs:
-    """One entry a lane. ``temperature`` is the one in force, drawn from [low, high] an episode."""
+    """One entry a lane. ``temperature`` is the one in force, drawn from [low, high] an episode.
+
+    Args:
+        config: of the package, as far as this dream goes by it.
+    """
 
     def __init__(self, num_lanes: int, config: PackageConfig, starts: str | None = None) -> None:
-        self._config, defaults = config, config.defaults
+        self.config, defaults = config, config.defaults
         self.temperature_low: NDArray[np.float32] = np.zeros(num_lanes, np.float32)
         self.temperature_high: NDArray[np.float32] = np.zeros(num_lanes, np.float32)
         self.temperature: NDArray[np.float32] = np.zeros(num_lanes, np.float32)
@@ -64,7 +69,7 @@ class Knobs:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All of them, ``[lanes]`` by name."""
-        return {name: array for name, array in vars(self).items() if name != "_config"}
+        return {name: array for name, array in vars(self).items() if name != "config"}
 
     def set(self, lanes: NDArray[np.intp], **knobs: Any) -> None:
         """Set knobs of some lanes; a range of temperatures is drawn from as an episode begins.
@@ -72,7 +77,7 @@ class Knobs:
         Raises:
             ValueError: see :func:`check_knobs`; nothing has changed then.
         """
-        checked = check_knobs_for(self._config, **knobs)
+        checked = check_knobs_for(self.config, **knobs)
         if "temperature" in checked:
             temperature = checked["temperature"]
             if isinstance(temperature, tuple):

@@ -51,8 +51,8 @@ class Table:
         lanes: Imagination,
         starts: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.config = package.config
-        self._trust = package.config.trust
+        self.config = knobs.config
+        self._trust = self.config.trust
         if self._trust is not None and not lanes.tells:
             raise PackageError.at(
                 package.path or package.config.name,

@@ -32,6 +32,28 @@ def check_trust(config: PackageConfig, **knobs: Any) -> None:
         )
 
 
+def untold(config: PackageConfig, **knobs: Any) -> PackageConfig:
+    """The config of a dream that does not tell how unsure it is.
+
+    Args:
+        knobs: those that are asked for, trust's or others.
+
+    Raises:
+        ValueError: trust is asked for, or the package's default.
+    """
+    defaults = {name: getattr(config.defaults, name) for name in TRUST_KNOBS}
+    for name, default in defaults.items():
+        asked = knobs.get(name)
+        if asked or (asked is None and default):
+            raise ValueError(
+                f"uncertainty is False, but {name} is {asked or default!r}"
+                f"{'' if asked else ', which is the default of ' + config.name}; expected 0 "
+                f"beside it. Leave uncertainty=False out, or set {name}=0."
+            )
+    off = config.defaults.model_copy(update=dict.fromkeys(TRUST_KNOBS, 0.0))
+    return config.model_copy(update={"trust": None, "defaults": off})
+
+
 def in_units(raw: NDArray[np.float32], scale: TrustScale) -> NDArray[np.float32]:
     """A family's own uncertainty, in units of the 95th percentile of held-out real decisions."""
     # In float64, and cut before it is divided: a stranger's unit may be next to nothing.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -108,3 +108,11 @@ class WorldModel(Protocol):
     def state_dict(self) -> dict[str, Any]:
         """The weights, by name (as of ``torch.nn.Module``)."""
         ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A model to which saying how unsure it is costs something, and that can be asked not to."""
+
+    tells: bool
+    """Whether a step gives its uncertainty."""

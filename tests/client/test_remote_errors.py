@@ -159,6 +159,8 @@ def make_both(far, name):
         ({"device": "cuda"}, r"device is for the server to decide"),
         ({"compile": False}, r"compile is for the server to decide"),
         ({"pad_rows": 8}, r"pad_rows is for the server to decide"),
+        ({"uncertainty": False}, r"uncertainty is for the server to decide"),
+        ({"propagation": "mean"}, r"propagation is for the server to decide"),
         ({"snapshot_every": 0}, r"snapshot_every is 0; expected a whole number of at least 1"),
         ({"snapshot_every": 1.5}, r"snapshot_every is 1.5; expected"),
         ({"reconnect_seconds": -1}, r"reconnect_seconds is -1; expected"),

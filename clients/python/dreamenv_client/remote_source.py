@@ -36,7 +36,7 @@ class ServerKnobs(TypedDict, total=False):
 
 
 SERVER_KNOBS = tuple(ServerKnobs.__annotations__)
-OF_THE_SERVER = ("device", "compile", "pad_rows")
+OF_THE_SERVER = ("uncertainty", "propagation", "device", "compile", "pad_rows")
 """Keywords of a dream that its server decides."""
 
 
