@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import gymnasium as gym
 from pydantic import ValidationError
 
 from dreamenv.config import RealSpec
@@ -36,3 +38,18 @@ def load_real_spec(source: str | Path) -> RealSpec:
         return RealSpec.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def real_horizon(real: RealSpec) -> int | None:
+    """Decisions after which the real env truncates; None if it has no limit.
+
+    Raises:
+        DataError: an env id that is not registered.
+    """
+    if real.max_episode_steps is not None:
+        return real.max_episode_steps
+    try:
+        frames = gym.spec(real.env_id).max_episode_steps
+    except gym.error.Error as error:
+        raise DataError(f"real env {real.env_id!r}: expected a registered id; {error}") from error
+    return None if frames is None else math.ceil(frames / real.frames_per_step)

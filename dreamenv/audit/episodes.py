@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from dreamenv.audit.play import Act, Played, play, random_act
@@ -23,6 +21,7 @@ from dreamenv.models.world_model import ObservationKind
 from dreamenv.packages import Package
 from dreamenv.progress import Progress, silent
 from dreamenv.real import observation_kind
+from dreamenv.real_specs import real_horizon
 
 FIRST_SEED = 2**42
 """Collections for audits are seeded from here on: training data are seeded far below, so that no
@@ -88,23 +87,6 @@ class AuditConfig:
         )  # fmt: skip
 
 
-def real_horizon(config: PackageConfig) -> int | None:
-    """Decisions after which the real env truncates; None if it has no limit.
-
-    Raises:
-        DataError: an env id that is not registered.
-    """
-    if config.real.max_episode_steps is not None:
-        return config.real.max_episode_steps
-    try:
-        frames = gym.spec(config.real.env_id).max_episode_steps
-    except gym.error.Error as error:
-        raise DataError(
-            f"real env {config.real.env_id!r}: expected a registered id; {error}"
-        ) from error
-    return None if frames is None else math.ceil(frames / config.real.frames_per_step)
-
-
 def collect_real(
     source: str | Path,
     policy: str | Path | None,
@@ -134,7 +116,7 @@ def collect_real(
             hold=settings.hold,
             deterministic=settings.deterministic,
             # Where the real env has no limit, both are given the dream's.
-            max_decisions=real_horizon(config) or config.defaults.horizon,
+            max_decisions=real_horizon(config.real) or config.defaults.horizon,
             episodes_per_shard=max(1, settings.episodes // (2 * settings.workers)),
         ),
         report,
@@ -151,7 +133,7 @@ def play_dream(
         package,
         settings.dream_episodes,
         obs=kind,
-        horizon=real_horizon(package.config) or package.config.defaults.horizon,
+        horizon=real_horizon(package.config.real) or package.config.defaults.horizon,
         starts="first",
         device=settings.device,
         **settings.knobs,

@@ -8,14 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamenv.audit.checks import run_checks
-from dreamenv.audit.episodes import (
-    AuditConfig,
-    collect_real,
-    open_held_out,
-    play_dream,
-    real_horizon,
-    spread,
-)
+from dreamenv.audit.episodes import AuditConfig, collect_real, open_held_out, play_dream, spread
 from dreamenv.audit.filtered import filter_episodes
 from dreamenv.audit.findings import Findings
 from dreamenv.audit.folder import check_out, replacing
@@ -36,6 +29,7 @@ from dreamenv.dream.trust import check_trust
 from dreamenv.packages import Package, load_package
 from dreamenv.pictures import shows_pictures
 from dreamenv.progress import Progress, silent
+from dreamenv.real_specs import real_horizon
 
 
 def audit(
@@ -133,7 +127,7 @@ def _measure(
         settings.within,
         settings.within_moments * len(held_out),
         settings.seed,
-        real_horizon(config),
+        real_horizon(config.real),
     )
     filtered = filter_episodes(
         model,
@@ -200,7 +194,7 @@ def _measure(
             random=random.real_steps,
             held_out="given" if given else "the real episodes played for this audit",
         ),
-        horizon=real_horizon(config) or config.defaults.horizon,
+        horizon=real_horizon(config.real) or config.defaults.horizon,
         settings=settings,
         seeds={
             "policy": [e.seed for e in real.episodes] if policy else [],

@@ -10,20 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dreamenv.config import VECTOR_BOUND
 from dreamenv.models.members import Members, seats
+from dreamenv.models.propagation import PROPAGATIONS, Propagation
 from dreamenv.models.world_model import Imagined, Noise, NoiseShape, ObservationKind, State
-
-Propagation = Literal["ts1", "tsinf", "mean", "member"]
-PROPAGATIONS: tuple[Propagation, ...] = get_args(Propagation)
-"""Which member a step follows: a new one each step, one for an episode (trajectory sampling, Chua
-et al. 2018, section 5.1), all of them on average, or always the best."""
-VECTOR_BOUND = 1e6
 
 
 @dataclass(frozen=True)
@@ -79,12 +75,19 @@ class Uncertainty(NamedTuple):
     aleatoric: Tensor
     """Predicted noise: root mean square, over numbers and elites, of the standard deviation."""
 
+    @classmethod
+    def of(cls, means: Tensor, deviations: Tensor) -> Uncertainty:
+        """Told apart in what the elites predict, ``[elites, lanes, observation]`` each."""
+        epistemic = means.var(0, correction=0).mean(-1).sqrt()
+        return cls(epistemic, deviations.square().mean((0, -1)).sqrt())
+
 
 class Ensemble(nn.Module):
     """Meets :class:`dreamenv.models.world_model.WorldModel`.
 
     State: ``s`` float32 ``[lanes, observation]``, normalised; ``member`` int64 ``[lanes]``, the
-    elite that ``"tsinf"`` follows.
+    elite that ``"tsinf"`` follows; -1 in a state that follows real data, from which the first
+    dreamed step draws it.
 
     Attributes:
         propagation: of this model's dreams; see :data:`PROPAGATIONS`.
@@ -129,8 +132,9 @@ class Ensemble(nn.Module):
             s = self.normalised(start["observation"])
         else:
             s = start["s"].to(torch.float32)
-        drawn = s.new_zeros(len(s)) if noise is None else noise[:, 0]
-        return {"s": s, "member": (drawn * self.sizes.elites).long()}
+        if noise is None:
+            return {"s": s, "member": torch.full_like(s[:, 0], -1.0).long()}
+        return {"s": s, "member": self._drawn(noise[:, 0])}
 
     def posterior(
         self, state: State, action: Tensor, observation: Tensor, noise: Noise | None = None
@@ -140,14 +144,14 @@ class Ensemble(nn.Module):
     def step(self, state: State, action: Tensor, temperature: Tensor, noise: Noise) -> Imagined:
         s, elites = state["s"], self.sizes.elites
         acted = torch.cat([s, self.embed(action)], dim=1)
-        member = self._followed(state["member"], noise.uniform[:, 0])
+        kept, member = self._followed(state["member"], noise.uniform[:, 0])
         average = self.propagation == "mean"
         # What a lane's own member alone is given depends on the data, which no compiled graph can.
         alone = None if average or torch.compiler.is_compiling() else seats(member, elites)
         unsure = None
         if self.tells or alone is None:
             means, deviations = self.spread(self.dynamics.every(acted, elites))
-            unsure = told_apart(means, deviations)[0] if self.tells else None
+            unsure = Uncertainty.of(means, deviations).epistemic if self.tells else None
             if average:
                 change, deviation = means.mean(0), deviations.square().mean(0).sqrt()
             else:
@@ -163,7 +167,7 @@ class Ensemble(nn.Module):
             outcomes = self.outcome.every(judging, elites)
             outcome = outcomes.mean(0) if average else _of(outcomes, member)
         return Imagined(
-            state={"s": following, "member": state["member"]},
+            state={"s": following, "member": kept},
             reward=self.reward(outcome),
             termination_logit=outcome[..., 1],
             uncertainty=unsure,
@@ -178,7 +182,7 @@ class Ensemble(nn.Module):
     def uncertainty(self, state: State, action: Tensor) -> Uncertainty:
         """How unsure the elites are of the step that this action leads to."""
         acted = torch.cat([state["s"], self.embed(action)], dim=1)
-        return told_apart(*self.spread(self.dynamics.every(acted, self.sizes.elites)))
+        return Uncertainty.of(*self.spread(self.dynamics.every(acted, self.sizes.elites)))
 
     def normalised(self, observation: Tensor) -> Tensor:
         """Observations in the real env's units as states, cut to the bound."""
@@ -210,23 +214,26 @@ class Ensemble(nn.Module):
 
     def reward(self, outcome: Tensor) -> Tensor:
         """Rewards ``[...]`` of what the outcome networks give, within the data's range."""
-        offset, scale = self.reward_scale
-        return (outcome[..., 0] * scale + offset).clamp(*self.reward_range)
+        offset, scale = self.reward_scale.unbind()
+        low, high = self.reward_range.unbind()
+        return (outcome[..., 0] * scale + offset).clamp(low, high)
 
-    def _followed(self, kept: Tensor, uniform: Tensor) -> Tensor:
-        """The elite that each lane follows in this step, int64 ``[lanes]``."""
+    def _followed(self, kept: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """The elite that each lane keeps, and the one it follows in this step, int64 ``[lanes]``.
+
+        A state may be a stranger's: any number is some elite, or none drawn yet.
+        """
         if self.propagation == "ts1":
-            member = (uniform * self.sizes.elites).long()
-        else:
-            member = kept if self.propagation == "tsinf" else torch.zeros_like(kept)
-        # A float32 below 1 may round up; and a state may be a stranger's.
-        return member.clamp(0, self.sizes.elites - 1)
+            return kept, self._drawn(uniform)
+        if self.propagation == "tsinf":
+            kept = torch.where(kept < 0, self._drawn(uniform), kept)
+            return kept, kept.clamp_max(self.sizes.elites - 1)
+        return kept, torch.zeros_like(kept)
 
-
-def told_apart(means: Tensor, deviations: Tensor) -> Uncertainty:
-    """The two kinds of uncertainty of ``[members, lanes, numbers]``."""
-    epistemic = means.var(0, correction=0).mean(-1).sqrt()
-    return Uncertainty(epistemic, deviations.square().mean((0, -1)).sqrt())
+    def _drawn(self, uniform: Tensor) -> Tensor:
+        """An elite for each number in (0, 1), all equally often."""
+        # A product with a float32 just below 1 may round up.
+        return (uniform * self.sizes.elites).long().clamp_max(self.sizes.elites - 1)
 
 
 def _softplus(x: Tensor) -> Tensor:

@@ -75,11 +75,11 @@ class Members(nn.Module):
 
     def every(self, inputs: Tensor, count: int) -> Tensor:
         """The first ``count`` members on the same rows ``[rows, in]``: ``[count, rows, out]``."""
-        return self(inputs.expand(count, *inputs.shape))
+        return self.forward(inputs.expand(count, *inputs.shape))
 
     def own(self, inputs: Tensor, seated: Seats) -> Tensor:
         """Each row through the one member it follows: ``[rows, in]`` to ``[rows, out]``."""
         grouped = inputs.new_zeros(seated.groups * seated.rows, inputs.shape[1])
         grouped.index_copy_(0, seated.slot, inputs)
-        found = self(grouped.view(seated.groups, seated.rows, -1))
+        found = self.forward(grouped.view(seated.groups, seated.rows, -1))
         return found.view(len(grouped), -1).index_select(0, seated.slot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamenv.models.ensemble import Ensemble, told_apart
+from dreamenv.models.ensemble import Ensemble, Uncertainty
 from dreamenv.progress import Progress
 from dreamenv.training.fit import FitConfig, fit
 from dreamenv.training.transitions import Transitions
@@ -33,6 +34,15 @@ class EnsembleConfig:
     learning_rate: float = 3e-3
     weight_decay: float = 5e-5
     reward_weight: float = 1.0
+
+
+@torch.no_grad()
+def begin_endings(model: Ensemble, data: Transitions) -> None:
+    """Let an untrained model end episodes as often, a decision, as the data do, plus one
+    ending and one decision that was none. From even chances a short fit would not come down."""
+    ended = float(data.terminated.sum())
+    odds = (ended + 1.0) / (len(data) - ended + 1.0)
+    model.outcome.biases[-1][..., 1] = math.log(odds)
 
 
 @torch.no_grad()
@@ -113,9 +123,9 @@ def _of_members(model: Ensemble) -> list[tuple[str, nn.Parameter]]:
 @torch.no_grad()
 def _errors(model: Ensemble, held_out: Transitions) -> Tensor:
     """Held-out loss of each member, ``[members]``."""
-    return sum(
-        _losses(model, held_out[torch.arange(len(held_out)).expand(model.sizes.members, -1)])
-    )
+    every = torch.arange(len(held_out)).expand(model.sizes.members, -1)
+    nll, reward, ending = _losses(model, held_out[every])
+    return nll + reward + ending
 
 
 def _losses(model: Ensemble, rows: Transitions) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,5 +177,5 @@ def foretold(model: Ensemble, data: Transitions) -> dict[str, Tensor]:
         "error": change - target,
         "reward": model.reward(outcome).mean(0),
         "termination": torch.sigmoid(outcome[..., 1]).mean(0),
-        "uncertainty": told_apart(means, deviations).epistemic,
+        "uncertainty": Uncertainty.of(means, deviations).epistemic,
     }

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from dreamenv.config import DiscreteAction, DreamDefaults, PackageConfig, TrustScale
+from dreamenv.config import DiscreteAction, DreamDefaults, PackageConfig, RealSpec, TrustScale
 from dreamenv.data.rollouts import Episode, Rollouts
 from dreamenv.errors import DataError
 from dreamenv.learn_defaults import LearnDefaults
@@ -20,7 +21,14 @@ from dreamenv.models.ensemble import Ensemble, EnsembleSizes
 from dreamenv.package_files import refuse_to_overwrite_others
 from dreamenv.packages import Package, load_package, save_package
 from dreamenv.progress import Progress, silent
-from dreamenv.training.ensemble import EnsembleConfig, fit_ensemble, fit_units, foretold
+from dreamenv.real_specs import real_horizon
+from dreamenv.training.ensemble import (
+    EnsembleConfig,
+    begin_endings,
+    fit_ensemble,
+    fit_units,
+    foretold,
+)
 from dreamenv.training.termination import fit_threshold
 from dreamenv.training.train import claim_training, split, versions
 from dreamenv.training.transitions import Transitions
@@ -28,6 +36,8 @@ from dreamenv.training.transitions import Transitions
 ENOUGH_EPISODES = 20
 """With fewer, decisions are held out instead of whole episodes, which would cost too much of what
 is known."""
+UNMEASURED = TrustScale(quantiles=[float(percent) for percent in range(101)])
+"""Stands for the scale of trust until there is one, where a package's defaults are checked."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,8 @@ class EnsembleTrainConfig:
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     sizes: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
-    """Dream knobs (:class:`~dreamenv.config.DreamDefaults`) to put in the package."""
+    """Dream knobs (:class:`~dreamenv.config.DreamDefaults`) to put in the package. The horizon is
+    the real env's own limit, if it has one, where it is not among them."""
     learn: dict[str, Any] = field(default_factory=dict)
     """Learner settings (:class:`~dreamenv.config.LearnDefaults`) to put in the package."""
     bank: int = 20_000
@@ -46,6 +57,12 @@ class EnsembleTrainConfig:
     held_out: float = 0.1
     """Share of the data that the fit does not see."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.bank < 1:
+            raise ValueError(f"bank: expected at least 1, got {self.bank}")
+        if not 0.0 < self.held_out < 1.0:
+            raise ValueError(f"held_out: expected a share between 0 and 1, got {self.held_out}")
 
 
 def train_ensemble(
@@ -83,12 +100,15 @@ def train_ensemble(
     claim_training(folder, rollouts, initial, asdict(config))
     seen, unseen, judged = _held_out(episodes, config)
     fit_units(model, seen)
+    if initial is None:
+        begin_endings(model, seen)
     fit_ensemble(
         model, seen, unseen, config.ensemble, seed=config.seed, folder=folder, progress=progress
     )
     measured, threshold, trust = _measure(model, unseen, judged)
-    never_ends = not any(e.terminated for e in episodes)
-    knobs = {"threshold": threshold} | ({"termination": "none"} if never_ends else {})
+    knobs: dict[str, Any] = {"threshold": threshold} | _horizon(rollouts.real)
+    if not any(e.terminated for e in episodes):
+        knobs["termination"] = "none"
     package = Package(
         config=described.model_copy(
             update={
@@ -176,8 +196,6 @@ def _described(
         DataError: a setting that no package can have.
     """
     try:
-        # Trust is measured later; until then its defaults would be refused.
-        DreamDefaults(**config.defaults)
         return PackageConfig(
             name=config.name,
             family="ensemble",
@@ -189,6 +207,8 @@ def _described(
             features=sizes.observation,
             latent_bound=sizes.latent_bound,
             real=rollouts.real,
+            defaults=DreamDefaults(**config.defaults),
+            trust=UNMEASURED if sizes.elites > 1 else None,  # one member disagrees with none
             learn=LearnDefaults(**config.learn),
         )
     except ValidationError as error:
@@ -203,9 +223,24 @@ def _sizes(rollouts: Rollouts, chosen: dict[str, Any]) -> EnsembleSizes:
             f"got {manifest.observation_dtype} {rollouts.observation_shape}; the family mdnrnn "
             "models frames"
         )
-    return EnsembleSizes(
-        observation=rollouts.observation_shape[0],
-        action=action.n if isinstance(action, DiscreteAction) else action.size,
-        discrete=int(isinstance(action, DiscreteAction)),
-        **chosen,
-    )
+    if not rollouts.real.shows_endings:
+        raise DataError(
+            f"{rollouts.real.env_id}: expected data without hold_last_frame: the ensemble family "
+            "reads endings from the observation that follows them; collect again without it"
+        )
+    own = {
+        "observation": rollouts.observation_shape[0],
+        "action": action.n if isinstance(action, DiscreteAction) else action.size,
+        "discrete": int(isinstance(action, DiscreteAction)),
+    }
+    try:
+        return EnsembleSizes(**own, **chosen)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"sizes: {error}") from error
+
+
+def _horizon(real: RealSpec) -> dict[str, int]:
+    """The real env's own limit as a knob; none for an env without, or that is not known here."""
+    known = real.max_episode_steps is not None or real.env_id in gym.registry
+    limit = real_horizon(real) if known else None
+    return {} if limit is None else {"horizon": limit}

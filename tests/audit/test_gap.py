@@ -16,12 +16,13 @@ import torch
 from stable_baselines3 import PPO
 
 from dreamenv.audit import audit
-from dreamenv.audit.episodes import AuditConfig, real_horizon
+from dreamenv.audit.episodes import AuditConfig
 from dreamenv.config import DiscreteAction, DreamDefaults, PackageConfig
 from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.errors import DataError, PackageError, PolicyError
 from dreamenv.models.mdnrnn import MDNRNN, MDNRNNSizes
 from dreamenv.packages import Package, load_package, save_package
+from dreamenv.real_specs import real_horizon
 
 _spec = importlib.util.spec_from_file_location(
     "paying_env", Path(__file__).with_name("paying_env.py")
@@ -228,15 +229,15 @@ def test_data_of_another_real_env_are_refused(package, tmp_path):
 
 def test_the_real_horizon_is_counted_in_decisions(package):
     config = load_package(package).config
-    assert real_horizon(config) == STEPS
+    assert real_horizon(config.real) == STEPS
     own = config.model_copy(
         update={"real": config.real.model_copy(update={"max_episode_steps": 11})}
     )
-    assert real_horizon(own) == 11
+    assert real_horizon(own.real) == 11
     car = config.model_copy(
         update={"real": config.real.model_copy(update={"env_id": "CarRacing-v3"})}
     )
-    assert real_horizon(car) == 1000
+    assert real_horizon(car.real) == 1000
 
 
 def test_a_policy_is_played_in_the_dream_it_learnt_in(package, policy_of, tmp_path):
