@@ -50,15 +50,15 @@ class EnsembleSizes:
         )  # fmt: skip
         for name, bound in most.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or value != int(value) or not 1 <= value <= bound:
+            if not _whole(value) or not 1 <= value <= bound:
                 raise ValueError(f"{name}: expected a whole number 1 to {bound}, got {value}")
         if self.elites > self.members:
             raise ValueError(
                 f"elites: expected at most the {self.members} members, got {self.elites}"
             )
-        if self.discrete not in (0, 1):
+        if not _whole(self.discrete) or self.discrete not in (0, 1):
             raise ValueError(f"discrete: expected 0 or 1, got {self.discrete}")
-        if self.propagation not in range(len(PROPAGATIONS)):
+        if not _whole(self.propagation) or self.propagation not in range(len(PROPAGATIONS)):
             raise ValueError(
                 f"propagation: expected 0 to {len(PROPAGATIONS) - 1}, got {self.propagation}"
             )
@@ -234,6 +234,10 @@ class Ensemble(nn.Module):
         """An elite for each number in (0, 1), all equally often."""
         # A product with a float32 just below 1 may round up.
         return (uniform * self.sizes.elites).long().clamp_max(self.sizes.elites - 1)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _softplus(x: Tensor) -> Tensor:
