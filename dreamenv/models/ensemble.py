@@ -113,8 +113,9 @@ class Ensemble(nn.Module):
         self.dynamics = Members(sizes.members, [n + sizes.action, *wide, 2 * n])
         judging = [2 * n + sizes.action, sizes.outcome, sizes.outcome, 2]
         self.outcome = Members(sizes.members, judging)
-        self.least_log_variance = nn.Parameter(torch.full((n,), -10.0))
-        self.most_log_variance = nn.Parameter(torch.full((n,), 0.5))
+        self.least_log_variance = nn.Parameter(torch.empty(n))
+        self.most_log_variance = nn.Parameter(torch.empty(n))
+        self.reset_log_variance_bounds()
         # Observation = s · scale + mean; change of s = change · change_scale + change_mean.
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("scale", torch.ones(n))
@@ -142,7 +143,8 @@ class Ensemble(nn.Module):
         return {"s": self.normalised(observation), "member": state["member"]}
 
     def step(self, state: State, action: Tensor, temperature: Tensor, noise: Noise) -> Imagined:
-        s, elites = state["s"], self.sizes.elites
+        bound, elites = self.sizes.latent_bound, self.sizes.elites
+        s = state["s"].clamp(-bound, bound)  # it may be a stranger's, of which sums overflow
         acted = torch.cat([s, self.embed(action)], dim=1)
         kept, member = self._followed(state["member"], noise.uniform[:, 0])
         average = self.propagation == "mean"
@@ -211,6 +213,12 @@ class Ensemble(nn.Module):
         most, least = self.most_log_variance, self.least_log_variance
         log_variance = most - _softplus(most - log_variance)
         return least + _softplus(log_variance - least)
+
+    @torch.no_grad()
+    def reset_log_variance_bounds(self) -> None:
+        """To what training begins with (Chua et al. 2018)."""
+        self.least_log_variance.fill_(-10.0)
+        self.most_log_variance.fill_(0.5)
 
     def reward(self, outcome: Tensor) -> Tensor:
         """Rewards ``[...]`` of what the outcome networks give, within the data's range."""

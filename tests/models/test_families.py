@@ -22,6 +22,16 @@ def test_a_model_of_the_configs_sizes(make_package):
     }
 
 
+def test_an_ensemble_of_the_configs_sizes(make_unsure_package):
+    package = make_unsure_package()
+    model = build(package.config)
+    assert {n: t.shape for n, t in model.state_dict().items()} == {
+        n: t.shape for n, t in package.weights.items()
+    }
+    model.load_state_dict(package.weights)
+    assert start_shapes(package.config) == {"s": tuple(package.starts["s"].shape[1:])}
+
+
 def test_names_and_shapes_cost_no_memory(make_package):
     """1,024 latents, 4,096 hidden: some gigabytes, were they allocated."""
     config = make_package().config
@@ -52,6 +62,30 @@ def test_names_and_shapes_cost_no_memory(make_package):
 )
 def test_configs_at_odds_with_themselves_are_refused(make_package, change, message):
     config = make_package().config
+    if "sizes" in change:
+        change = {"sizes": config.sizes | change["sizes"]}
+    with pytest.raises(ValueError, match=message):
+        build(config.model_copy(update=change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"latent": 5}, "latent: expected 4 from sizes, got 5"),
+        ({"features": 8}, "features: expected 4 from sizes, got 8"),
+        ({"latent_bound": 8.0}, "latent_bound: expected 20.0 from sizes, got 8.0"),
+        ({"observation_shape": [3]}, r"observation_shape: expected \[4\] from sizes, got \[3\]"),
+        ({"observation_dtype": "uint8"}, "observation_dtype: expected float32 from sizes"),
+        ({"action": BoxAction(size=2)}, r"action: expected \[False, 3\] from sizes"),
+        ({"action": DiscreteAction(n=3)}, r"action: expected \[False, 3\] from sizes"),
+        ({"sizes": {"vae_base": 8}}, r"sizes: unknown \['vae_base'\]; family ensemble knows"),
+        ({"sizes": {"elites": 9}}, "elites: expected at most the 4 members, got 9"),
+        ({"sizes": {"members": 10**9}}, "members: expected a whole number 1 to 64"),
+        ({"sizes": {"hidden": [64.0]}}, "hidden: expected a whole number 1 to 4096"),
+    ],
+)
+def test_ensembles_at_odds_with_themselves_are_refused(make_unsure_package, change, message):
+    config = make_unsure_package().config
     if "sizes" in change:
         change = {"sizes": config.sizes | change["sizes"]}
     with pytest.raises(ValueError, match=message):

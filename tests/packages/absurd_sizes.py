@@ -26,6 +26,16 @@ def sizes(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def ensemble(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_bytes())
+    widest = dict.fromkeys(("observation", "action", "hidden", "outcome"), 4096)
+    config |= dict(family="ensemble", sizes=widest | dict(members=64, elites=64, layers=16))
+    config |= dict(observation_shape=[4096], observation_dtype="float32", latent_bound=20.0)
+    config |= dict(action=dict(type="discrete", n=4096), latent=4096, features=4096)
+    config["sizes"]["discrete"] = 1
+    (folder / "config.json").write_text(json.dumps(config))
+
+
 def header(folder: Path) -> None:
     model = folder / "model.safetensors"
     model.write_bytes(struct.pack("<Q", 2**40) + model.read_bytes()[8:])
@@ -61,7 +71,7 @@ def main() -> None:
         bytearray(2 * spare)
     except MemoryError:
         said["limit"] = "in force"
-    for spoil in (sizes, header, shape, tail, config):
+    for spoil in (sizes, ensemble, header, shape, tail, config):
         stranger = folder / spoil.__name__
         shutil.copytree(package, stranger)
         spoil(stranger)

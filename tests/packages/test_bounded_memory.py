@@ -25,8 +25,9 @@ def test_absurd_sizes_are_refused_with_64_mebibytes_to_spare(tiny_package, tmp_p
     assert ran.returncode == 0, ran.stderr
     said = json.loads(ran.stdout)
     assert said.pop("limit") == "in force"
-    assert set(said) == {"sizes", "header", "shape", "tail", "config"}
+    assert set(said) == {"sizes", "ensemble", "header", "shape", "tail", "config"}
     assert "model.safetensors: vae" in said["sizes"]
+    assert "model.safetensors: names: expected the tensors" in said["ensemble"]
     assert "header length: expected at most 1048576 bytes" in said["header"]
     assert "mixture.weight: shape: expected [24, 8], found [268435456, 2]" in said["shape"]
     assert "model.safetensors: size: expected" in said["tail"]
