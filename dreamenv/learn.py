@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dreamenv.learners import DEFAULTS, Settings, algorithm, learn_on, save_policy
 from dreamenv.packages import load_config
 from dreamenv.progress import Progress, silent
+from dreamenv.restraint import Restraint
 
 if TYPE_CHECKING:
-    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.vec_env import VecEnv
-
-Settings = Mapping[str, Any]
-
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "ppo": {
-        # Many lanes and short rollouts: a dream gives fresh experience for less than it costs to
-        # learn from the same again.
-        "n_steps": 16,
-        "batch_size": 1024,
-        "n_epochs": 3,
-        "learning_rate": 1e-3,
-        "final_learning_rate": 3e-5,
-        "gamma": 0.97,
-        "gae_lambda": 0.95,
-        "net_arch": [64, 64],
-        "log_std_init": -1.0,
-    },
-    "a2c": {"n_steps": 16, "net_arch": [128, 128]},
-    "sac": {"learning_starts": 4096, "gradient_steps": 8, "net_arch": [128, 128]},
-    "td3": {"learning_starts": 4096, "gradient_steps": 8, "net_arch": [128, 128]},
-    "dqn": {"learning_starts": 4096, "gradient_steps": 8, "net_arch": [128, 128]},
-}
-"""What an algorithm gets where the package says nothing. ``net_arch`` and ``log_std_init`` go to
-the policy; the learning rate falls linearly to ``final_learning_rate`` where that is given; with
-``normalize_reward`` rewards are divided by the running deviation of the discounted return."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +28,8 @@ class Learned:
     seconds: float
     curve: list[tuple[int, float]] = field(default_factory=list)
     """(decisions, mean return of the latest dream episodes), as training went on."""
+    stopped: str | None = None
+    """Why a restraint stopped it; None if none did."""
 
     @property
     def steps_per_second(self) -> float:
@@ -68,10 +47,13 @@ def learn(
     num_envs: int | None = None,
     knobs: Settings | None = None,
     hyperparameters: Settings | None = None,
+    initial: str | Path | None = None,
+    restraint: Restraint | None = None,
+    best_real: float = math.inf,
     device: str = "cpu",
     progress: Progress = silent,
 ) -> Learned:
-    """Train a policy from scratch in a dream, and save it as an ordinary SB3 ``.zip``.
+    """Train a policy in a dream, and save it as an ordinary SB3 ``.zip``.
 
     What is not given is the package's own recipe (``learn`` in its config), chosen so that the
     policy transfers. No real env is touched.
@@ -85,6 +67,10 @@ def learn(
         timesteps: decisions in the dream, all lanes together.
         knobs: of the dream (``temperature``, ``horizon``, ``starts`` …), over the package's.
         hyperparameters: of the algorithm, over the package's.
+        initial: an SB3 ``.zip`` of your own (it holds pickled Python), of the same algorithm and
+            networks, to learn on from; None to learn from nothing.
+        restraint: bounds past which learning stops; not for ``"cma"``.
+        best_real: the most that a real episode was paid a decision, over ``restraint.window``.
 
     Raises:
         OSError: no place for ``out``.
@@ -97,7 +83,7 @@ def learn(
         from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
     except ImportError as error:
         raise ImportError('learning needs: pip install "dreamenv[sb3]"') from error
-    from dreamenv.learn_progress import Stagger, Watch
+    from dreamenv.learn_progress import Restrain, Stagger, Watch
     from dreamenv.sb3 import DreamVecEnv
 
     config = load_config(dream)
@@ -111,6 +97,8 @@ def learn(
         raise ValueError(f"timesteps: expected at least 1, got {steps}")
     chosen: dict[str, Any] = {"device": device, **recipe.knobs, **(knobs or {})}
     if algo == "cma":
+        if initial is not None or restraint is not None:
+            raise ValueError("cma: expected neither initial nor restraint, got one of them")
         return _evolve(dream, path, steps, seed, chosen, settings, progress)
     lanes = DreamVecEnv(dream, num_envs=recipe.num_envs if num_envs is None else num_envs, **chosen)
     horizon = int(chosen.get("horizon") or config.defaults.horizon)
@@ -119,15 +107,20 @@ def learn(
         # Values far from 1 take a network long to reach, and their errors swamp all else.
         env = VecNormalize(env, norm_obs=False, gamma=settings.get("gamma", 0.99))
     try:
-        model = _algorithm(algo, env, settings, seed)
+        model = algorithm(algo, env, settings, seed)
+        if initial is not None:
+            learn_on(model, initial)
         watch = Watch(steps, progress)
+        callbacks: list[BaseCallback] = [Stagger(lanes, horizon, seed), watch]
+        restrain = None if restraint is None else Restrain(restraint, best_real)
         began = time.monotonic()
-        model.learn(steps, callback=[Stagger(lanes, horizon, seed), watch])
+        model.learn(steps, callback=callbacks if restrain is None else [*callbacks, restrain])
         seconds = time.monotonic() - began
-        _save(model, path)
+        save_policy(model, path)
     finally:
         env.close()
-    return Learned(path, int(model.num_timesteps), seconds, watch.curve)
+    stopped = None if restrain is None else restrain.stopped
+    return Learned(path, int(model.num_timesteps), seconds, watch.curve, stopped)
 
 
 def _evolve(
@@ -150,43 +143,8 @@ def _evolve(
     evolved = evolve(
         dream, CMAConfig(**settings), timesteps=timesteps, seed=seed, knobs=knobs, progress=progress
     )
-    _save(as_policy(evolved.parameters, dream, knobs), out)
+    save_policy(as_policy(evolved.parameters, dream, knobs), out)
     return Learned(out, evolved.timesteps, time.monotonic() - began, evolved.curve)
-
-
-def _algorithm(algo: str, env: VecEnv, settings: Settings, seed: int) -> BaseAlgorithm:
-    import stable_baselines3
-
-    names = {name.lower(): name for name in ("PPO", "A2C", "SAC", "TD3", "DQN")}
-    if algo not in names:
-        known = ", ".join(sorted([*names, "cma"]))
-        raise ValueError(f"algo: expected one of {known}, got {algo!r}")
-    chosen = dict(settings)
-    policy = {k: chosen.pop(k) for k in ("net_arch", "log_std_init") if k in chosen}
-    if (last := chosen.pop("final_learning_rate", None)) is not None:
-        first = chosen.get("learning_rate", 3e-4)
-        chosen["learning_rate"] = _Falling(first, last)
-    if {"n_steps", "batch_size"} <= set(chosen):  # few lanes give less than a batch
-        chosen["batch_size"] = min(chosen["batch_size"], chosen["n_steps"] * env.num_envs)
-    kind = "MlpPolicy" if len(env.observation_space.shape or ()) == 1 else "CnnPolicy"
-    try:
-        made: BaseAlgorithm = getattr(stable_baselines3, names[algo])(
-            kind, env, policy_kwargs=policy, seed=seed, device="cpu", **chosen
-        )
-    except (AssertionError, TypeError) as error:
-        raise ValueError(f"{algo} on {env.action_space}: {error}") from error
-    return made
-
-
-@dataclass(frozen=True)
-class _Falling:
-    """A rate that falls linearly with the share of training that is left."""
-
-    first: float
-    last: float
-
-    def __call__(self, left: float) -> float:
-        return self.last + (self.first - self.last) * left
 
 
 def _place(out: Path) -> Path:
@@ -196,16 +154,3 @@ def _place(out: Path) -> Path:
     path = out if out.suffix == ".zip" else out.with_name(out.name + ".zip")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _save(model: BaseAlgorithm, path: Path) -> None:
-    from stable_baselines3.common.utils import LinearSchedule
-
-    if isinstance(falling := model.learning_rate, _Falling):
-        # SB3's own class in its place: the file loads where dreamenv is not installed.
-        model.learning_rate = LinearSchedule(falling.first, falling.last, 1.0)
-        model._setup_lr_schedule()
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        model.save(file)
-    partial.replace(path)

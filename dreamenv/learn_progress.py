@@ -9,6 +9,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
 from dreamenv.progress import Progress
+from dreamenv.restraint import Restraint
 
 
 class Watch(BaseCallback):
@@ -37,6 +38,51 @@ class Watch(BaseCallback):
             figures["dream return"] = float(np.mean([e["r"] for e in episodes]))
             self.curve.append((self.num_timesteps, figures["dream return"]))
         self._progress("learn", min(self.num_timesteps, self._total), self._total, figures)
+
+
+class Restrain(BaseCallback):
+    """Stops learning past the bounds of a :class:`~dreamenv.restraint.Restraint`.
+
+    The policy that is kept is the one that was about to be learnt from what went too far: nothing
+    has been learnt from the last window yet, but what updates within it took in.
+
+    Args:
+        best_real: the most that a real episode was paid a decision, over ``window`` in a row.
+    """
+
+    def __init__(self, restraint: Restraint, best_real: float) -> None:
+        super().__init__()
+        self.stopped: str | None = None
+        """Why, once it has."""
+        self._bounds, self._highest = restraint, restraint.highest(best_real)
+        self._steps, self._paid, self._unsure = 0, 0.0, 0.0
+
+    def _on_step(self) -> bool:
+        # Under VecNormalize the locals' rewards are scaled ones; episodes' are not.
+        vec = self.training_env
+        rewards = vec.get_original_reward() if hasattr(vec, "get_original_reward") else None
+        paid = self.locals["rewards"] if rewards is None else rewards
+        self._paid += float(np.mean(paid))
+        if self._bounds.unsure is not None:
+            told = [info.get("uncertainty", 0.0) for info in self.locals["infos"]]
+            self._unsure += float(np.mean(told))
+        self._steps += 1
+        if self._steps == self._bounds.window:
+            self._judge()
+            self._steps, self._paid, self._unsure = 0, 0.0, 0.0
+        return self.stopped is None
+
+    def _judge(self) -> None:
+        paid, unsure = self._paid / self._steps, self._unsure / self._steps
+        if paid > self._highest:
+            self.stopped = (
+                f"the dream paid {paid:.4g} a decision, beyond the {self._highest:.4g} that "
+                "real episodes vouch for"
+            )
+        elif self._bounds.unsure is not None and unsure > self._bounds.unsure:
+            self.stopped = (
+                f"the model's uncertainty was {unsure:.3g} on average, beyond {self._bounds.unsure}"
+            )
 
 
 class Stagger(BaseCallback):

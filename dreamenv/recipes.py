@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from dreamenv.errors import DataError
-from dreamenv.learn_defaults import LearnDefaults
+from dreamenv.learn_defaults import Algorithm, Hyperparameters, LearnDefaults
+from dreamenv.restraint import Restraint
 from dreamenv.strict import Strict
+from dreamenv.training.ensemble import EnsembleConfig
 from dreamenv.training.mdnrnn import RNNConfig
 from dreamenv.training.train import TrainConfig
+from dreamenv.training.train_ensemble import EnsembleTrainConfig
 from dreamenv.training.vae import VAEConfig
 
 FOLDER = Path(__file__).parent / "zoo" / "recipes"
-SMALLEST_ROUND = 8
-"""Episodes: with the budget for fewer left, a loop ends."""
 Count = Annotated[int, Field(ge=1)]
-Episodes = Annotated[int, Field(ge=SMALLEST_ROUND)]
+Episodes = Annotated[int, Field(ge=8)]
 
 
 class FirstData(Strict):
     """Round 0: random held actions."""
 
     episodes: Episodes = 100
+    real_steps: Count | None = None
+    """A budget of real frames instead of a number of episodes: for short ones of unknown length."""
     hold: Count = 4
     max_decisions: Count | None = None
     patience: Count | None = None
@@ -39,6 +42,8 @@ class NextData(Strict):
     """
 
     episodes: Episodes = 50
+    real_steps: Count | None = None
+    """Likewise."""
     noise: Annotated[float, Field(ge=0, le=10)] = 0.5
     deterministic: bool = True
     random_prefix: Annotated[int, Field(ge=0)] = 0
@@ -46,13 +51,30 @@ class NextData(Strict):
     patience: Count | None = None
 
 
+class Control(Strict):
+    """The model-free learner alone on the real env, beside whose curve a loop's is drawn."""
+
+    algo: Algorithm = "sac"
+    timesteps: Count = 20_000
+    """Decisions in the real env."""
+    every: Count = 1000
+    """Decisions from one evaluation to the next."""
+    num_envs: Annotated[int, Field(ge=1, le=256)] = 1
+    hyperparameters: Hyperparameters = Hyperparameters()
+
+
 class Recipe(Strict):
     """What a loop does each round. Lists hold one value a round; the last one stays."""
 
     name: str = "Dream"
     """Of the package."""
+    family: Literal["mdnrnn", "ensemble"] = "mdnrnn"
     rounds: Count | None = None
     """At most so many, however much of the budget is left."""
+    smallest_round: Count = 8
+    """Episodes: with the budget for fewer left, a loop ends …"""
+    smallest_budget: Count = 100
+    """… or real frames, where a round is given so many."""
     frames_per_decision: Annotated[int, Field(ge=1, le=64)] = 1
     """A decision of the dream spans so many of the declared env's, and every one of those is
     recorded and learned from. Collection's holds and limits are in the env's own."""
@@ -65,13 +87,43 @@ class Recipe(Strict):
     """Of :class:`~dreamenv.training.vae.VAEConfig`, but its steps."""
     rnn: dict[str, Any] = Field(default_factory=dict)
     """Of :class:`~dreamenv.training.mdnrnn.RNNConfig`, but its steps."""
+    ensemble_steps: list[int] = Field(default=[2000], min_length=1)
+    ensemble: dict[str, Any] = Field(default_factory=dict)
+    """Of :class:`~dreamenv.training.ensemble.EnsembleConfig`, but its steps."""
+    keep_model: bool = True
+    """Each round's model is trained on from the last one's; else from nothing."""
     defaults: dict[str, Any] = Field(default_factory=dict)
     learn: LearnDefaults = LearnDefaults()
+    learn_steps: list[Count] = Field(default_factory=list)
+    """Decisions in the dream, of each round's learner; ``learn``'s if empty."""
+    branches: list[Count] = Field(default_factory=list)
+    """A schedule of rollout lengths (Janner et al. 2019): the horizon of the dream that each
+    round's policy learns in; ``learn``'s if empty."""
+    keep_policy: bool = False
+    """Each round's policy is learnt on from the last one's; else from nothing."""
+    restraint: Restraint | None = None
+    """What stops a round's learner once its dream is exploited; None for nothing."""
     evaluation_episodes: Annotated[int, Field(ge=2)] = 10
     """Real episodes that show where a round stands; counted apart, nothing is chosen by them."""
+    evaluation_deterministic: bool = False
+    """They are played with the policy's mode; else it is sampled."""
+    audit: bool = True
+    """A quick audit of each round; its real frames count as those of evaluation."""
+    control: Control = Control()
 
-    def training(self, round_: int, seed: int) -> TrainConfig:
+    def training(self, round_: int, seed: int) -> TrainConfig | EnsembleTrainConfig:
         """The fit of a round's package."""
+        if self.family == "ensemble":
+            return EnsembleTrainConfig(
+                name=self.name,
+                ensemble=replace(
+                    EnsembleConfig(**self.ensemble), steps=at(self.ensemble_steps, round_)
+                ),
+                sizes=dict(self.sizes),
+                defaults=self.defaults,
+                learn=self.learn.model_dump(exclude_defaults=True),
+                seed=seed,
+            )
         return TrainConfig(
             name=self.name,
             vae=replace(VAEConfig(**self.vae), steps=at(self.vae_steps, round_)),
@@ -83,10 +135,11 @@ class Recipe(Strict):
             seed=seed,
         )
 
-    @field_validator("vae", "rnn")
+    @field_validator("vae", "rnn", "ensemble")
     @classmethod
     def _known(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        kind = VAEConfig if info.field_name == "vae" else RNNConfig
+        kinds = {"vae": VAEConfig, "rnn": RNNConfig, "ensemble": EnsembleConfig}
+        kind = kinds[str(info.field_name)]
         known = sorted(set(kind.__dataclass_fields__) - {"steps"})
         if unknown := sorted(set(value) - set(known)):
             raise ValueError(f"expected some of {known}, got {unknown}")

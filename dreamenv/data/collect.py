@@ -19,7 +19,7 @@ from dreamenv.data.manifest import (
 )
 from dreamenv.data.rollouts import Rollouts, finished_shards
 from dreamenv.data.shards import read_shard, remove_unfinished
-from dreamenv.data.workers import EpisodeSummary, run_shards
+from dreamenv.data.workers import EpisodeSummary, run_shards, spend
 from dreamenv.errors import DataError
 from dreamenv.preprocess import build_env
 from dreamenv.progress import Progress, silent
@@ -53,13 +53,16 @@ class CollectConfig:
     patience: int | None = None
     """Truncate episodes after so many decisions without a positive reward."""
     episodes_per_shard: int = 8
+    real_steps: int | None = None
+    """A budget of real frames, at which the last episode is cut; ``episodes`` is then the most
+    there may be. Where one is cut follows from those before: one process, an episode a shard."""
 
     def __post_init__(self) -> None:
         least = dict(episodes=1, seed=0, workers=1, hold=1, random_prefix=0, episodes_per_shard=1)
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ValueError(f"{name}: expected at least {bound}, got {getattr(self, name)}")
-        for name in ("max_decisions", "patience"):
+        for name in ("max_decisions", "patience", "real_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: expected at least 1 or None, got {value}")
@@ -105,8 +108,11 @@ def collect(config: CollectConfig, progress: Progress = silent) -> Rollouts:
             progress("collect", episodes, config.episodes, figures)
 
         progress("collect", episodes, config.episodes, {"frames": real_steps})
-        missing = sorted(set(range(len(manifest.shards))) - set(done))
-        run_shards(config, manifest, missing, report)
+        if config.real_steps is not None:
+            spend(config, manifest, found, report)
+        else:
+            missing = sorted(set(range(len(manifest.shards))) - set(done))
+            run_shards(config, manifest, missing, report)
     return Rollouts.open(config.out)
 
 
@@ -125,6 +131,8 @@ def plan(config: CollectConfig) -> Manifest:
             "max_decisions": config.max_decisions,
             "patience": config.patience,
         }
+        if config.real_steps is not None:
+            source["real_steps"] = config.real_steps
         if config.dream is not None:
             from dreamenv.packages import load_package
 
@@ -136,7 +144,7 @@ def plan(config: CollectConfig) -> Manifest:
             observation_dtype="uint8" if space.dtype == np.uint8 else "float32",
             action=describe_actions(env),
             episodes=config.episodes,
-            episodes_per_shard=config.episodes_per_shard,
+            episodes_per_shard=1 if config.real_steps is not None else config.episodes_per_shard,
             policy=config.policy if config.dream is None else Path(config.policy).name,
             source=source,
             versions=installed_versions(),

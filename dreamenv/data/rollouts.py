@@ -92,8 +92,12 @@ class Rollouts:
 
     @property
     def complete(self) -> bool:
-        """Whether every planned episode is there."""
-        return len(self.episodes) == sum(manifest.episodes for manifest in self.manifests)
+        """Whether every planned episode is there, or every budget of real frames used up."""
+        if len(self.episodes) == sum(manifest.episodes for manifest in self.manifests):
+            return True
+        budgets = [manifest.source.get("real_steps") for manifest in self.manifests]
+        counted = [int(b) for b in budgets if isinstance(b, int)]
+        return len(counted) == len(budgets) and self.real_steps >= sum(counted)
 
 
 def finished_shards(folder: Path, manifest: Manifest) -> list[int]:

@@ -7,7 +7,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,32 @@ def run_shards(
                     _hand_out(ready, waiting.popleft())
                 else:
                     busy.remove(ready)
+
+
+def spend(
+    config: CollectConfig, manifest: Manifest, done: Sequence[Episode], report: Report
+) -> None:
+    """Collect episodes one after the other until the budget of real frames is used up.
+
+    Args:
+        done: those of earlier runs, in order.
+    """
+    assert config.real_steps is not None
+    used, number = sum(e.real_steps for e in done), len(done)
+
+    def count(episode: EpisodeSummary) -> None:
+        nonlocal used
+        used += episode.real_steps
+        report(episode)
+
+    with _threads(config):
+        policy: CollectPolicy | None = None
+        while number < config.episodes and used < config.real_steps:
+            policy = policy or make_policy(config, manifest)
+            left = -(-(config.real_steps - used) // config.real.frames_per_step)
+            most = left if config.max_decisions is None else min(left, config.max_decisions)
+            collect_shard(replace(config, max_decisions=most), manifest, policy, number, count)
+            number += 1
 
 
 def _hand_out(connection: Connection[Any, Any], shard: int) -> None:
