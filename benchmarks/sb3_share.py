@@ -16,7 +16,7 @@ from typing import Any
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnvWrapper
 
-from dreamenv.learn import DEFAULTS
+from dreamenv.learners import DEFAULTS
 from dreamenv.sb3 import DreamVecEnv
 
 

@@ -15,7 +15,8 @@ import torch
 from dreamenv_client.sb3 import DreamVecEnv as FaceVecEnv
 
 import dreamenv.sb3
-from dreamenv.learn import DEFAULTS, learn
+from dreamenv.learn import learn
+from dreamenv.learners import DEFAULTS
 from dreamenv.learn_defaults import LearnDefaults
 from dreamenv.packages import load_config, save_package
 
