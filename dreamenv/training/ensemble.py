@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from dreamenv.models.ensemble import Ensemble, Uncertainty
 from dreamenv.progress import Progress
+from dreamenv.training.deviations import fit_deviations
 from dreamenv.training.fit import FitConfig, fit
 from dreamenv.training.transitions import Transitions
 
@@ -73,7 +74,9 @@ def fit_ensemble(
     folder: Path,
     progress: Progress,
 ) -> None:
-    """Train all members in place, and put them in order of their error on the held-out data."""
+    """Train all members in place, put them in order of their error on the held-out data, and fit
+    the width of their dreams to it."""
+    model.reset_log_variance_bounds()  # which an earlier fit has moved
     generator = torch.Generator().manual_seed(seed)
     members = model.sizes.members
     bootstrap = torch.randint(len(data), (members, len(data)), generator=generator)
@@ -113,6 +116,7 @@ def fit_ensemble(
     with torch.no_grad():
         for name, parameter in _of_members(model):
             parameter.copy_(best["weights"][name][order])
+    fit_deviations(model, shown)
 
 
 def _of_members(model: Ensemble) -> list[tuple[str, nn.Parameter]]:
