@@ -6,15 +6,23 @@ from typing import Any
 
 from dreamenv.config import PackageConfig
 
+FAMILIES = {
+    "mdnrnn": "a VAE + MDN-RNN (Ha & Schmidhuber 2018) with predicted reward and termination",
+    "ensemble": "a bootstrapped ensemble of probabilistic networks (Chua et al. 2018; Janner et "
+    "al. 2019) with predicted reward and learned termination",
+}
+
 
 def card(config: PackageConfig) -> str:
     """Markdown: what it is, what it was made from, real return against real steps."""
     provenance = config.provenance
+    step = "frame" if config.observation_dtype == "uint8" else "step"
+    times = config.real.frames_per_step
     lines = [
         f"# {config.name}",
         "",
-        f"A dream of `{config.real.env_id}`: a VAE + MDN-RNN (Ha & Schmidhuber 2018) with "
-        "predicted reward and termination, as a Gymnasium environment.",
+        f"A dream of `{config.real.env_id}`: {FAMILIES[config.family]}, as a Gymnasium "
+        "environment.",
         "",
         "```python",
         "import gymnasium as gym, dreamenv",
@@ -22,9 +30,11 @@ def card(config: PackageConfig) -> str:
         f'env = gym.make("{config.name}")',
         "```",
         "",
-        f"- One decision is {config.real.frames_per_step} real frames.",
-        f"- Real frames behind the package: {provenance.get('real_steps', 0):,}.",
+        f"- One decision is {times} real {step}{'s' if times > 1 else ''}.",
+        f"- Real {step}s behind the package: {provenance.get('real_steps', 0):,}.",
     ]
+    if config.trust is not None:
+        lines.append("- It knows how unsure it is: `trust_penalty` and `trust_limit` apply.")
     if "command" in provenance:
         lines.append(f"- Made by `{provenance['command']}`.")
     lines += [f"- {note}" for note in provenance.get("notes", [])]
@@ -34,9 +44,9 @@ def card(config: PackageConfig) -> str:
             "## Real return against real steps",
             "",
             "Each round's policy was trained from scratch in that round's dream alone. Intervals "
-            "are 95% bootstrap intervals of the mean; evaluation frames were never learned from.",
+            f"are 95% bootstrap intervals of the mean; evaluation {step}s were never learned from.",
             "",
-            "| round | real frames | evaluation frames | in its dream | on the real env |",
+            f"| round | real {step}s | evaluation {step}s | in its dream | on the real env |",
             "| --- | --- | --- | --- | --- |",
         ]
         lines += [

@@ -41,7 +41,8 @@ class Dream(Part):
         package: the trained model, its start states and its defaults.
         num_lanes: how many lanes.
         obs: ``"features"`` or ``"latent"``, float32 ``[n]`` cut to the config's bound, or
-            ``"pixels"``, the decoded observation, uint8.
+            ``"pixels"``, the decoded observation: uint8 frames, or float32 vectors in the real
+            env's units.
         temperature: 0 is the mode, 1 the model as trained; or ``[low, high]``, drawn each episode.
             It and what follows to ``starts`` are the package's defaults where None.
         termination: ``"sample"`` what is predicted, cut it at the package's ``"threshold"``, or

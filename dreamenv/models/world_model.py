@@ -71,11 +71,13 @@ class WorldModel(Protocol):
         """The state for a start.
 
         Args:
-            start: either ``{"observation": uint8 [lanes, *observation]}`` (a real first
-                observation), or a bank entry: the tensors of ``start_states.safetensors`` that
-                the family itself wrote, one row a lane.
+            start: either ``{"observation": [lanes, *observation]}`` (a real first observation,
+                uint8 frames or float32 vectors in the env's own units), or a bank entry: the
+                tensors of ``start_states.safetensors`` that the family itself wrote, one row a
+                lane.
             noise: float32 ``[lanes, noise.start_uniform]`` in (0, 1), or None for a state that
-                follows real data rather than dreams (no dropout and the like).
+                follows real data rather than dreams: without dropout and the like, and what a
+                dream draws once an episode is left for its first step to draw.
         """
         ...
 
@@ -88,7 +90,7 @@ class WorldModel(Protocol):
 
         Args:
             action: float32 ``[lanes, *action]`` in [-1, 1], or int64 ``[lanes]``.
-            observation: uint8 ``[lanes, *observation]``.
+            observation: ``[lanes, *observation]``, as of :meth:`begin`.
         """
         ...
 
@@ -101,8 +103,9 @@ class WorldModel(Protocol):
         ...
 
     def observe(self, state: State, kind: ObservationKind) -> Tensor:
-        """``"features"`` and ``"latent"``: float32 ``[lanes, n]``; ``"pixels"``: uint8
-        ``[lanes, *observation]``."""
+        """``"features"`` and ``"latent"``: float32 ``[lanes, n]``; ``"pixels"``, the
+        decoded observation: ``[lanes, *observation]``, uint8 frames or float32 vectors in the env's
+        own units."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def fit_deviations(model: Ensemble, held_out: Transitions) -> Tensor:
     factors = torch.maximum(FACTORS[least.indices], widest)
     # Moved together, the bounds and what lies between them shift the log variance as a whole.
     shift = 2.0 * factors.log()
-    model.least_log_variance += shift
-    model.most_log_variance += shift
+    model.least_log_variance.add_(shift)
+    model.most_log_variance.add_(shift)
     model.dynamics.biases[-1][..., numbers : 2 * numbers] += shift
     return factors
 
