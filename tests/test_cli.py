@@ -206,6 +206,34 @@ def test_from_a_real_env_to_an_audit(short, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "gap" / "audit.json").read_text())["verdict"]["sentence"] in said
 
 
+def test_from_a_real_env_of_vectors_to_a_dream(tmp_path, monkeypatch):
+    """Pendulum, whose episodes never end but at its limit of 200."""
+    import gymnasium as gym
+
+    import dreamenv  # noqa: F401, which registers Dream-v0
+
+    monkeypatch.chdir(tmp_path)
+    said = run("collect", "Pendulum-v1", "--episodes", 3, "--seed", 1, "--out", "data")
+    assert f"3 episodes, {3 * 200} real" in said
+    said = run("train", "ensemble", "data", "--out", "pendulum", "--steps", 2, "--seed", 5)
+    assert said.splitlines()[-1] == "pendulum: pendulum, 600 real steps"
+    config = load_config("pendulum")
+    assert (config.family, config.observation_shape) == ("ensemble", [3])
+    assert (config.defaults.horizon, config.defaults.termination) == (200, "none")
+    assert config.trust is not None
+    training = config.provenance["training"]
+    assert (training["ensemble"]["steps"], training["seed"]) == (2, 5)
+    options = ["--initial", "pendulum", "--name", "again", "--steps", 0]
+    run("train", "ensemble", "data", "--out", "more", *options)
+    assert load_config("more").name == "again"
+    assert "a whole package" in run("verify", "pendulum")
+    env = gym.make("Dream-v0", model="pendulum", obs="pixels")
+    real = gym.make("Pendulum-v1")
+    first, _ = env.reset(seed=0)
+    assert first.shape == real.observation_space.shape
+    assert abs(np.hypot(first[0], first[1]) - 1.0) < 0.05, "a real beginning: cosine and sine"
+
+
 def test_shell_completion():
     command = Path(sys.executable).with_name("dreamenv")
     asked = {"_DREAMENV_COMPLETE": "complete_bash", "COMP_WORDS": "dreamenv eva", "COMP_CWORD": "1"}

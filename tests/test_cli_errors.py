@@ -24,11 +24,28 @@ WRONG = {
         "dream",
     ),
     "an unknown family": (["train", "gan", "data", "--out", "new"], "mdnrnn"),
+    "another family's steps": (
+        ["train", "ensemble", "data", "--vae-steps", 1, "--out", "new"],
+        "--vae-steps: the family ensemble has no such steps",
+    ),
+    "an ensemble's steps": (
+        ["train", "mdnrnn", "data", "--steps", 1, "--out", "new"],
+        "--steps: the family mdnrnn has no such steps",
+    ),
+    "another family's recipe": (
+        ["train", "ensemble", "data", "--recipe", "CarRacing-v3", "--out", "new"],
+        "is of another family than ensemble",
+    ),
     "an unknown recipe": (
         ["train", "mdnrnn", "data", "--recipe", "Nowhere-v9", "--out", "new"],
         "one of CarRacing-v3",
     ),
     "no data": (["train", "mdnrnn", "data", "--out", "new"], "manifest.json"),
+    "no vectors": (["train", "ensemble", "data", "--out", "new"], "manifest.json"),
+    "fewer than no steps of an ensemble": (
+        ["train", "ensemble", "data", "--out", "new", "--steps=-1"],
+        "--steps",
+    ),
     "an unknown dream": (["learn", "Dream-Nowhere-v0", "--out", "new.zip"], "shipped id"),
     "an unknown algorithm": (["learn", "PACKAGE", "--algo", "es", "--out", "new.zip"], "ppo"),
     "discrete learner": (["learn", "PACKAGE", "--algo", "dqn", "--out", "new.zip"], "Discrete"),

@@ -79,7 +79,12 @@ def collect(
 
 
 def train(
-    family: Annotated[str, typer.Argument(metavar="mdnrnn", help="The family of world model.")],
+    family: Annotated[
+        str,
+        typer.Argument(
+            metavar="mdnrnn|ensemble", help="The family of world model: of frames, or of vectors."
+        ),
+    ],
     data: Annotated[
         list[Path], typer.Argument(metavar="DATA...", help="Folders of dreamenv collect.")
     ],
@@ -99,6 +104,7 @@ def train(
     rnn_steps: Annotated[
         int | None, typer.Option(min=0, help="Gradient steps of the MDN-RNN.")
     ] = None,
+    steps: Annotated[int | None, typer.Option(min=0, help="Gradient steps of an ensemble.")] = None,
     seed: Seed = 0,
 ) -> None:
     """Fit a world model on recorded episodes; killed or stopped, the same command goes on.
@@ -107,26 +113,44 @@ def train(
 
     [cyan]dreamenv train mdnrnn data/random data/driven --out packages/car[/cyan]
     """
-    if family != "mdnrnn":
-        raise ValueError(f'family: expected "mdnrnn", got {family!r}')
+    if family not in ("mdnrnn", "ensemble"):
+        raise ValueError(f'family: expected "mdnrnn" or "ensemble", got {family!r}')
+    others = {"--vae-steps": vae_steps, "--rnn-steps": rnn_steps}
+    others = {"--steps": steps} if family == "mdnrnn" else others
+    for option, value in others.items():
+        if value is not None:
+            raise ValueError(f"{option}: the family {family} has no such steps; leave it out")
     from dataclasses import replace
 
     from dreamenv.packages import load_package
     from dreamenv.progress import console
     from dreamenv.recipes import load_recipe
     from dreamenv.training.train import TrainConfig, train_mdnrnn
+    from dreamenv.training.train_ensemble import EnsembleTrainConfig, train_ensemble
 
-    config = load_recipe(recipe).training(0, seed) if recipe else TrainConfig(seed=seed)
+    config: TrainConfig | EnsembleTrainConfig
+    if recipe is not None:
+        config = load_recipe(recipe).training(0, seed)
+    else:
+        config = (TrainConfig if family == "mdnrnn" else EnsembleTrainConfig)(seed=seed)
+    if isinstance(config, TrainConfig) != (family == "mdnrnn"):
+        raise ValueError(f"--recipe: {recipe} is of another family than {family}")
     config = replace(config, name=name or out.name)
-    if vae_steps is not None:
-        config = replace(config, vae=replace(config.vae, steps=vae_steps))
-    if rnn_steps is not None:
-        config = replace(config, rnn=replace(config.rnn, steps=rnn_steps))
     start = load_package(initial) if initial is not None else None
     with console() as progress:
-        package = train_mdnrnn(data, out, config, initial=start, progress=progress)
+        if isinstance(config, EnsembleTrainConfig):
+            if steps is not None:
+                config = replace(config, ensemble=replace(config.ensemble, steps=steps))
+            package = train_ensemble(data, out, config, initial=start, progress=progress)
+        else:
+            if vae_steps is not None:
+                config = replace(config, vae=replace(config.vae, steps=vae_steps))
+            if rnn_steps is not None:
+                config = replace(config, rnn=replace(config.rnn, steps=rnn_steps))
+            package = train_mdnrnn(data, out, config, initial=start, progress=progress)
     typer.echo(
-        f"{out}: {package.config.name}, {package.config.provenance['real_steps']:,} real frames"
+        f"{out}: {package.config.name}, {package.config.provenance['real_steps']:,} real "
+        f"{'frames' if package.config.observation_dtype == 'uint8' else 'steps'}"
     )
 
 
