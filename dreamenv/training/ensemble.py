@@ -46,24 +46,6 @@ def begin_endings(model: Ensemble, data: Transitions) -> None:
     model.outcome.biases[-1][..., 1] = math.log(odds)
 
 
-@torch.no_grad()
-def fit_units(model: Ensemble, data: Transitions) -> None:
-    """Measure states, changes and rewards in the data's own units."""
-    model.mean.copy_(data.observation.mean(0))
-    model.scale.copy_(_spread(data.observation))
-    change = (data.following - data.observation) / model.scale
-    model.change_mean.copy_(change.mean(0))
-    model.change_scale.copy_(_spread(change))
-    model.reward_scale.copy_(torch.stack([data.reward.mean(), _spread(data.reward)]))
-    model.reward_range.copy_(torch.stack([data.reward.min(), data.reward.max()]))
-
-
-def _spread(values: Tensor) -> Tensor:
-    """Standard deviation, 1 for what hardly varies."""
-    found = values.std(0)
-    return torch.where(found > 1e-6 * (1.0 + values.abs().mean(0)), found, torch.ones_like(found))
-
-
 def fit_ensemble(
     model: Ensemble,
     data: Transitions,

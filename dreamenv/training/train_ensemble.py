@@ -22,16 +22,11 @@ from dreamenv.package_files import refuse_to_overwrite_others
 from dreamenv.packages import Package, load_package, save_package
 from dreamenv.progress import Progress, silent
 from dreamenv.real_specs import real_horizon
-from dreamenv.training.ensemble import (
-    EnsembleConfig,
-    begin_endings,
-    fit_ensemble,
-    fit_units,
-    foretold,
-)
+from dreamenv.training.ensemble import EnsembleConfig, begin_endings, fit_ensemble, foretold
 from dreamenv.training.termination import fit_threshold
 from dreamenv.training.train import claim_training, split, versions
 from dreamenv.training.transitions import Transitions
+from dreamenv.training.units import fit_units
 
 ENOUGH_EPISODES = 20
 """With fewer, decisions are held out instead of whole episodes, which would cost too much of what
@@ -99,7 +94,7 @@ def train_ensemble(
     folder = out.with_name(out.name + ".training")
     claim_training(folder, rollouts, initial, asdict(config))
     seen, unseen, judged = _held_out(episodes, config)
-    fit_units(model, seen)
+    fit_units(model, seen, keep=initial is not None)
     if initial is None:
         begin_endings(model, seen)
     fit_ensemble(
@@ -162,10 +157,24 @@ def _held_out(
         training, held_out = split(episodes, config.held_out)
         return Transitions.of(training), Transitions.of(held_out), held_out
     everything = Transitions.of(episodes)
-    generator = torch.Generator().manual_seed(config.seed)
-    order = torch.randperm(len(everything), generator=generator)
-    count = max(1, round(config.held_out * len(order)))
-    return everything[order[count:]], everything[order[:count]], list(episodes)
+    picked = _picked(len(everything), config.held_out, config.seed)
+    return everything[~picked], everything[picked], list(episodes)
+
+
+def _picked(count: int, share: float, seed: int) -> Tensor:
+    """Which of so many decisions are held out, bool ``[count]``: of every so many one, at random.
+
+    More decisions leave those before them as they are: what a model was trained on is not held out
+    from the one that is trained on from it.
+    """
+    every = max(2, round(1.0 / share))
+    places = np.arange(0, count, every)
+    places = places + (np.random.default_rng(seed).random(len(places)) * every).astype(np.int64)
+    picked = torch.zeros(count, dtype=torch.bool)
+    picked[torch.from_numpy(places[places < count])] = True
+    if not picked.any():
+        picked[-1] = True
+    return picked
 
 
 def _measure(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import os
 
@@ -18,15 +19,10 @@ from dreamenv.models.ensemble import Ensemble, EnsembleSizes
 from dreamenv.progress import silent
 from dreamenv.training import ensemble as training
 from dreamenv.training.checkpoint import load_checkpoint
-from dreamenv.training.ensemble import (
-    EnsembleConfig,
-    begin_endings,
-    fit_ensemble,
-    fit_units,
-    foretold,
-)
+from dreamenv.training.ensemble import EnsembleConfig, begin_endings, fit_ensemble, foretold
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.transitions import Transitions
+from dreamenv.training.units import fit_units
 
 SIZES = EnsembleSizes(observation=3, action=1, members=4, elites=3, hidden=32, layers=1, outcome=32)
 MATRIX = torch.tensor([[0.9, 0.2, 0.0], [-0.2, 0.9, 0.1], [0.0, 0.0, 0.5]])
@@ -193,6 +189,28 @@ def test_units_are_the_datas_own():
     reward = data.reward.numpy()
     np.testing.assert_allclose(model.reward_scale, [reward.mean(), reward.std(ddof=1)], rtol=1e-4)
     assert model.reward_range.tolist() == [reward.min(), reward.max()]
+
+
+def test_a_trained_model_says_the_same_in_other_units(fitted, unseen):
+    """Of the same real moments, in the env's own units."""
+    model = copy.deepcopy(fitted)
+    other = unseen[unseen.observation[:, 1] > 0.3]
+    other.following[:, 0] += 3.0
+    other = dataclasses.replace(other, reward=other.reward * 0.1 + 7.0)
+    model.reset_log_variance_bounds()
+    plain = copy.deepcopy(model)
+    fit_units(model, other, keep=True)
+    for name in ("mean", "scale", "change_mean", "change_scale", "reward_scale"):
+        assert not torch.allclose(getattr(model, name), getattr(plain, name), rtol=0.05)
+    for found, own in zip(said(model, unseen), said(plain, unseen), strict=True):
+        assert torch.allclose(found / UNITS, own / UNITS, atol=1e-3)
+    for one in (model, plain):
+        one.reward_range.copy_(torch.tensor([-100.0, 100.0]))
+    found, own = judged(model, unseen), judged(plain, unseen)
+    assert torch.allclose(found[..., 1], own[..., 1], atol=1e-3)
+    assert torch.allclose(model.reward(found), plain.reward(own), atol=1e-3)
+    fit_units(plain, other)
+    assert not torch.allclose(said(plain, unseen)[0], said(fitted, unseen)[0], atol=0.1)
 
 
 @pytest.mark.parametrize("ended", [0, 3, 100])

@@ -12,6 +12,8 @@ import line_env
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,7 +28,12 @@ from dreamenv.training.checkpoint import load_checkpoint
 from dreamenv.training.ensemble import EnsembleConfig
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.train import split
-from dreamenv.training.train_ensemble import EnsembleTrainConfig, train_ensemble, vector_bank
+from dreamenv.training.train_ensemble import (
+    EnsembleTrainConfig,
+    _picked,
+    train_ensemble,
+    vector_bank,
+)
 from dreamenv.training.transitions import Transitions
 
 SIZES = dict(members=4, elites=3, hidden=24, layers=1, outcome=24)
@@ -196,9 +203,22 @@ def test_of_few_episodes_decisions_are_held_out(few, tmp_path, monkeypatch):
     train_ensemble(few, tmp_path / "out", BRIEF)
     everything = Transitions.of(Rollouts.open(few).episodes)
     kept, held_out = ([tuple(o) for o in part.observation.tolist()] for part in seen)
-    assert len(held_out) == round(0.2 * len(everything))
+    assert len(held_out) in {len(everything) // 5, len(everything) // 5 + 1}
     assert not set(kept) & set(held_out)
     assert sorted(kept + held_out) == sorted(tuple(o) for o in everything.observation.tolist())
+
+
+@settings(deadline=None)
+@given(st.integers(2, 300), st.integers(0, 300), st.sampled_from([0.01, 0.1, 0.3, 0.5, 0.9]))
+def test_a_decision_once_trained_on_is_never_held_out(count, more, share):
+    """As a loop's data grow, of which each round's model is trained on from the last one's."""
+    picked = _picked(count, share, seed=3)
+    assert 1 <= int(picked.sum()) < count
+    every = max(2, round(1.0 / share))
+    assert int(picked.sum()) in {max(1, count // every), count // every + 1}
+    later = _picked(count + more, share, seed=3)
+    if count >= every:
+        assert torch.equal(later[:count], picked)
 
 
 def test_the_horizon_is_the_real_envs_own(data, trained, tmp_path):
