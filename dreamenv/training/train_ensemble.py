@@ -157,19 +157,19 @@ def _held_out(
         training, held_out = split(episodes, config.held_out)
         return Transitions.of(training), Transitions.of(held_out), held_out
     everything = Transitions.of(episodes)
-    picked = _picked(len(everything), config.held_out, config.seed)
+    picked = _picked(len(everything), config.held_out)
     return everything[~picked], everything[picked], list(episodes)
 
 
-def _picked(count: int, share: float, seed: int) -> Tensor:
+def _picked(count: int, share: float) -> Tensor:
     """Which of so many decisions are held out, bool ``[count]``: of every so many one, at random.
 
-    More decisions leave those before them as they are: what a model was trained on is not held out
-    from the one that is trained on from it.
+    More decisions leave those before them as they are, whatever the fit's seed: what a model was
+    trained on is not held out from the one that is trained on from it.
     """
     every = max(2, round(1.0 / share))
     places = np.arange(0, count, every)
-    places = places + (np.random.default_rng(seed).random(len(places)) * every).astype(np.int64)
+    places = places + (np.random.default_rng(0).random(len(places)) * every).astype(np.int64)
     picked = torch.zeros(count, dtype=torch.bool)
     picked[torch.from_numpy(places[places < count])] = True
     if not picked.any():
