@@ -35,9 +35,9 @@ def draw_curve(folder: Path) -> Path | None:
     axes.set_xlabel("real frames that were learned from")
     axes.set_ylabel("return (mean, 95% interval)")
     axes.legend()
-    path = folder / PICTURE
-    figure.savefig(path, dpi=120)
-    return path
+    path, partial = folder / PICTURE, folder / f".{PICTURE}.partial"
+    figure.savefig(partial, format="png", dpi=120)
+    return partial.replace(path)
 
 
 def _line(
@@ -48,20 +48,19 @@ def _line(
     axes.fill_between(steps, lows, highs, color=colour, alpha=0.2)
 
 
-def log_curve(folder: Path, rounds: Sequence[dict[str, Any]]) -> None:
-    """The last round's figures to TensorBoard, against real frames; where it is installed (extra
+def log_point(folder: Path, point: dict[str, Any]) -> None:
+    """A round's figures to TensorBoard, against real frames; where it is installed (extra
     ``sb3``)."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return
-    last = rounds[-1]
     figures = {
-        "return/real": last["real_return"]["mean"],
-        "return/dream": last["dream_return"]["mean"],
-        "return/collected": last["collected_return"],
-        **{f"held_out/{name}": value for name, value in last["held_out"].items()},
+        "return/real": point["real_return"]["mean"],
+        "return/dream": point["dream_return"]["mean"],
+        "return/collected": point["collected_return"],
+        **{f"held_out/{name}": value for name, value in point["held_out"].items()},
     }
     with SummaryWriter(str(folder)) as writer:
         for name, value in figures.items():
-            writer.add_scalar(name, value, last["real_steps"])
+            writer.add_scalar(name, value, point["real_steps"])

@@ -84,7 +84,9 @@ def evaluate(
         deterministic: the policy's mode. By default it is sampled, as it was while it learned: a
             mode that is stuck stays stuck. Samples follow from the episode's seed on the real env,
             from the batch's seeds in the dream.
-        knobs: of the dream (``temperature``, …), over the package's own; on the dream only.
+        knobs: of the dream (``temperature``, …), over the package's own; on the dream only. Returns
+            are what the model says is paid: a package's own ``trust_penalty``, which is for
+            learners, is not taken off unless it is among them.
 
     Raises:
         ValueError: bad arguments, or a policy that does not fit the dream.
@@ -137,8 +139,9 @@ def _in_dream(
     returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), dtype=np.int64)
     for at in range(0, len(seeds), LANES):
         chunk = seeds[at : at + LANES]
+        settings = {"obs": actor.obs, "trust_penalty": 0.0, **knobs}
         env = make_vector_env(
-            model=str(dream), num_envs=len(chunk), obs=actor.obs, autoreset_mode="NextStep", **knobs
+            model=str(dream), num_envs=len(chunk), autoreset_mode="NextStep", **settings
         )
         rngs = [np.random.default_rng(seed) for seed in chunk]
         observation, _ = env.reset(seed=list(chunk))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dreamenv.learners import DEFAULTS, Settings, algorithm, learn_on, save_policy
+from dreamenv.config import PackageConfig
+from dreamenv.learners import DEFAULTS, OFF_POLICY, Settings, algorithm, learn_on, save_policy
 from dreamenv.packages import load_config
 from dreamenv.progress import Progress, silent
 from dreamenv.restraint import Restraint
@@ -68,22 +69,25 @@ def learn(
         knobs: of the dream (``temperature``, ``horizon``, ``starts`` …), over the package's.
         hyperparameters: of the algorithm, over the package's.
         initial: an SB3 ``.zip`` of your own (it holds pickled Python), of the same algorithm and
-            networks, to learn on from; None to learn from nothing.
+            networks, to learn on from, not for ``"cma"``; None to learn from nothing. Off-policy,
+            its own actions fill the replay buffer instead of random ones.
         restraint: bounds past which learning stops; not for ``"cma"``.
         best_real: the most that a real episode was paid a decision, over ``restraint.window``.
 
     Raises:
         OSError: no place for ``out``.
         ValueError: an unknown algorithm or hyperparameter, an algorithm that cannot take the
-            dream's actions, a bad knob, or fewer than one decision or lane.
+            dream's actions, a bad knob, fewer than one decision or lane, or a bound on the
+            uncertainty of a dream that does not tell it.
         PackageError: no such package.
+        PolicyError: ``initial`` is no policy, or of another algorithm or other networks.
         ImportError: Stable-Baselines3 is missing, or the library ``cma``.
     """
     try:
         from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
     except ImportError as error:
         raise ImportError('learning needs: pip install "dreamenv[sb3]"') from error
-    from dreamenv.learn_progress import Restrain, Stagger, Watch
+    from dreamenv.learn_progress import Fill, Restrain, Stagger, Watch
     from dreamenv.sb3 import DreamVecEnv
 
     config = load_config(dream)
@@ -100,6 +104,11 @@ def learn(
         if initial is not None or restraint is not None:
             raise ValueError("cma: expected neither initial nor restraint, got one of them")
         return _evolve(dream, path, steps, seed, chosen, settings, progress)
+    if restraint is not None and restraint.unsure is not None and not _tells(config, chosen):
+        raise ValueError(
+            f"restraint: unsure: expected None, got {restraint.unsure}: {config.name} (family "
+            f"{config.family}) does not tell how unsure it is; bound its pace instead"
+        )
     lanes = DreamVecEnv(dream, num_envs=recipe.num_envs if num_envs is None else num_envs, **chosen)
     horizon = int(chosen.get("horizon") or config.defaults.horizon)
     env: VecEnv = VecMonitor(lanes)
@@ -107,11 +116,13 @@ def learn(
         # Values far from 1 take a network long to reach, and their errors swamp all else.
         env = VecNormalize(env, norm_obs=False, gamma=settings.get("gamma", 0.99))
     try:
-        model = algorithm(algo, env, settings, seed)
-        if initial is not None:
-            learn_on(model, initial)
+        model = algorithm(algo, env, settings, seed, steps)
         watch = Watch(steps, progress)
         callbacks: list[BaseCallback] = [Stagger(lanes, horizon, seed), watch]
+        if initial is not None:
+            learn_on(model, initial)
+            if algo in OFF_POLICY:
+                callbacks.append(Fill())
         restrain = None if restraint is None else Restrain(restraint, best_real)
         began = time.monotonic()
         model.learn(steps, callback=callbacks if restrain is None else [*callbacks, restrain])
@@ -145,6 +156,11 @@ def _evolve(
     )
     save_policy(as_policy(evolved.parameters, dream, knobs), out)
     return Learned(out, evolved.timesteps, time.monotonic() - began, evolved.curve)
+
+
+def _tells(config: PackageConfig, knobs: Settings) -> bool:
+    """Whether the dream's infos say how unsure the model is, in units of real decisions."""
+    return config.trust is not None and knobs.get("uncertainty") is not False
 
 
 def _place(out: Path) -> Path:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_serializer, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_serializer, model_validator
 
 from dreamenv.strict import Strict, Temperature
 
@@ -20,6 +20,16 @@ LARGEST_ROLLOUT = 2**24
 """Decisions of all lanes between two updates."""
 
 
+def _named(starts: Any) -> Any:
+    """Starts by one name, of those that need no folder."""
+    if starts == "data":
+        raise ValueError(
+            'expected "first" or "any": "data" needs folders, which no package names; give them to '
+            'dreamenv learn --data, or to learn(knobs={"starts": "data", "data": FOLDERS})'
+        )
+    return "any" if starts == "bank" else starts
+
+
 class LearnKnobs(Strict):
     """Keyword arguments of the dream that the learner trains in."""
 
@@ -28,7 +38,8 @@ class LearnKnobs(Strict):
     termination: Literal["sample", "threshold", "none"] | None = None
     termination_temperature: Annotated[float, Field(gt=0, le=100)] | None = None
     horizon: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    starts: Literal["first", "any"] | None = None
+    starts: Annotated[Literal["first", "any"], BeforeValidator(_named)] | None = None
+    """``"bank"`` is another name of ``"any"``."""
     trust_penalty: Annotated[float, Field(ge=0, le=1e6)] | None = None
     trust_limit: Annotated[float, Field(ge=0, le=1e6)] | None = None
     uncertainty: bool | None = None

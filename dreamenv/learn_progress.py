@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from dreamenv.progress import Progress
 from dreamenv.restraint import Restraint
@@ -64,7 +65,7 @@ class Restrain(BaseCallback):
         paid = self.locals["rewards"] if rewards is None else rewards
         self._paid += float(np.mean(paid))
         if self._bounds.unsure is not None:
-            told = [info.get("uncertainty", 0.0) for info in self.locals["infos"]]
+            told = [info["uncertainty"] for info in self.locals["infos"]]
             self._unsure += float(np.mean(told))
         self._steps += 1
         if self._steps == self._bounds.window:
@@ -83,6 +84,43 @@ class Restrain(BaseCallback):
             self.stopped = (
                 f"the model's uncertainty was {unsure:.3g} on average, beyond {self._bounds.unsure}"
             )
+
+
+class Fill(BaseCallback):
+    """Lets an off-policy learner that goes on fill its replay buffer by acting itself.
+
+    For its first ``learning_starts`` decisions SB3 draws actions at random, which is what a policy
+    that knows nothing needs. The buffer is as full here when its updates begin.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._full_at: int | None = None
+
+    def _on_training_start(self) -> None:
+        self._full_at, self._updates = self._learner.learning_starts, self._learner.gradient_steps
+        self._learner.learning_starts = self._learner.gradient_steps = 0
+
+    def _on_step(self) -> bool:
+        if self._full_at is not None and self.num_timesteps > self._full_at:
+            self._begin()
+        return True
+
+    def _on_training_end(self) -> None:
+        self._begin()  # which is also what is saved
+
+    def _begin(self) -> None:
+        if self._full_at is not None:
+            self._learner.learning_starts, self._learner.gradient_steps = (
+                self._full_at,
+                self._updates,
+            )
+            self._full_at = None
+
+    @property
+    def _learner(self) -> OffPolicyAlgorithm:
+        assert isinstance(self.model, OffPolicyAlgorithm)
+        return self.model
 
 
 class Stagger(BaseCallback):

@@ -38,27 +38,48 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 the policy; the learning rate falls linearly to ``final_learning_rate`` where that is given; with
 ``normalize_reward`` rewards are divided by the running deviation of the discounted return."""
 
+OFF_POLICY = ("sac", "td3", "dqn")
+LARGEST_BUFFER = 1_000_000
+"""Decisions, of all lanes, that off-policy learners keep where the settings say nothing."""
+
 
 def learn_on(model: BaseAlgorithm, initial: str | Path) -> None:
-    """Give a learner the networks (and the optimisers' states) of a policy learnt before.
+    """Give a learner all that a policy learnt before had learnt: networks, the optimisers' states,
+    and what else is learnt beside them (SAC's entropy coefficient).
 
     Raises:
         PolicyError: it is of another algorithm or other networks.
     """
+    from stable_baselines3.common.utils import recursive_getattr
+
     from dreamenv.data.policies import load_policy
 
     earlier = load_policy(initial)
+    # Of two algorithms, names and shapes may agree, and the optimisers' settings not.
+    found = "" if type(earlier) is type(model) else type(earlier).__name__
+    beside = model._get_torch_save_params()[1]
     try:
-        model.set_parameters(earlier.get_parameters())
-    except (KeyError, RuntimeError, ValueError) as error:
+        if not found:
+            model.set_parameters(earlier.get_parameters())
+            for name in beside:  # which set_parameters leaves out
+                recursive_getattr(model, name).data.copy_(recursive_getattr(earlier, name).data)
+    except (AttributeError, KeyError, RuntimeError, ValueError) as error:
+        found = str(error)
+    if found:
         raise PolicyError(
             f"{initial}: expected a policy of {type(model).__name__} with the same networks, found "
-            f"{type(earlier).__name__}; {error}"
-        ) from error
+            f"{found}; learn from nothing, or give the settings that it was learnt with"
+        )
 
 
-def algorithm(algo: str, env: VecEnv, settings: Settings, seed: int) -> BaseAlgorithm:
+def algorithm(
+    algo: str, env: VecEnv, settings: Settings, seed: int, timesteps: int
+) -> BaseAlgorithm:
     """An untrained learner of Stable-Baselines3, by its name in small letters.
+
+    Args:
+        timesteps: decisions that it will learn for: what an off-policy one keeps is all of them, up
+            to SB3's own million, unless the settings have a ``buffer_size``.
 
     Raises:
         ValueError: an unknown one, or one that takes no such actions or settings.
@@ -70,6 +91,10 @@ def algorithm(algo: str, env: VecEnv, settings: Settings, seed: int) -> BaseAlgo
         known = ", ".join(sorted([*names, "cma"]))
         raise ValueError(f"algo: expected one of {known}, got {algo!r}")
     chosen = dict(settings)
+    if algo in OFF_POLICY:
+        # Whole steps of all lanes. Drawn from are the rows that were written: no draw is another.
+        steps = -(-timesteps // env.num_envs)
+        chosen.setdefault("buffer_size", min(LARGEST_BUFFER, steps * env.num_envs))
     policy = {k: chosen.pop(k) for k in ("net_arch", "log_std_init") if k in chosen}
     if (last := chosen.pop("final_learning_rate", None)) is not None:
         first = chosen.get("learning_rate", 3e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import asdict, dataclass, replace
@@ -10,22 +11,24 @@ from typing import Any
 
 from dreamenv.card import card
 from dreamenv.claim import claim, write_json
-from dreamenv.curve import draw_curve, log_curve
+from dreamenv.curve import CURVE, draw_curve, log_point
 from dreamenv.data.rollouts import Episode
 from dreamenv.errors import DataError
 from dreamenv.packages import Package, save_package
 from dreamenv.progress import Progress, labelled, silent
+from dreamenv.recipes import own_recipe
 from dreamenv.rounds import (
     LoopConfig,
     affordable,
     audited,
+    check_family,
     collected,
     fitted,
     learnt,
     scored,
 )
 
-__all__ = ["LoopConfig", "Round", "loop"]
+__all__ = ["LoopConfig", "Round", "command", "loop"]
 
 
 @dataclass(frozen=True)
@@ -60,20 +63,27 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
     round is chosen by the episodes that are reported.
 
     Raises:
-        DataError: the folder belongs to a loop of another configuration, or the budget is
-            too small for a first round.
+        DataError: the folder belongs to a loop of another configuration, the budget is too small
+            for a first round, or the recipe's family cannot model what the env shows.
         ImportError: the extra ``plots`` is missing, which the audits need.
     """
     if config.recipe.audit:
         from dreamenv.audit.plots import require_matplotlib
 
         require_matplotlib()
+    check_family(config)
     if affordable(config, 0, 0) is None:
+        first, recipe = config.recipe.first, config.recipe
+        enough = (
+            f"enough for {recipe.smallest_round} episodes"
+            if first.real_steps is None
+            else f"at least {min(first.real_steps, recipe.smallest_budget)} frames"
+        )
         raise DataError(
-            f"real_steps: expected enough for {config.recipe.smallest_round} episodes, or a budget "
-            f"of {config.recipe.smallest_budget}, of the first round, got {config.real_steps}"
+            f"real_steps: expected {enough} of the first round, got {config.real_steps}"
         )
     _claim(config)
+    known = len(_read_curve(config.out))
     curve: list[Round] = []
     data: list[Path] = []
     episodes: list[Episode] = []
@@ -108,30 +118,49 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
                 stopped=stopped,
             )
         )
+        if number < known:
+            continue  # an earlier call has shown it
         told = [asdict(r) for r in curve]
-        write_json(config.out / "curve.json", told)
-        log_curve(config.out / "tensorboard", told)
+        log_point(config.out / "tensorboard", told[-1])
+        write_json(config.out / CURVE, told)
         draw_curve(config.out)
     assert package is not None
+    draw_curve(config.out)  # which one that was killed may not have
     _finish(config, package, curve)
     return curve
 
 
+def _read_curve(folder: Path) -> list[dict[str, Any]]:
+    path = folder / CURVE
+    found: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    return found
+
+
 def _finish(config: LoopConfig, package: Package, curve: list[Round]) -> None:
     last = config.round_folder(len(curve) - 1)
-    algo = config.algo or config.recipe.learn.algo
-    command = (
-        f"dreamenv loop {config.real.env_id} --algo {algo} --real-steps {config.real_steps} "
-        f"--seed {config.seed} --out DIR"
-    )
     provenance = package.config.provenance | {
-        "command": command,
+        "command": command(config),
         "curve": [asdict(r) for r in curve],
+        "keep_policy": config.recipe.keep_policy,
     }
     named = package.config.model_copy(update={"provenance": provenance})
     save_package(replace(package, config=named, path=None), config.out / "package", card(named))
     shutil.copyfile(last / "policy.zip", config.out / "policy.zip.partial")
     os.replace(config.out / "policy.zip.partial", config.out / "policy.zip")
+
+
+def command(config: LoopConfig) -> str:
+    """The ``dreamenv`` command that does the same, as far as names can say it: ``DIR`` and, for a
+    recipe that did not ship, ``FILE`` stand for paths."""
+    own, recipe = own_recipe(config.real.env_id), config.recipe
+    words = [f"dreamenv loop {config.real.env_id}"]
+    if recipe.model_copy(update={"audit": own.audit}) != own:
+        words.append("--recipe FILE")
+    elif recipe.audit != own.audit:
+        words.append("--audit" if recipe.audit else "--no-audit")
+    if config.algo not in (None, recipe.learn.algo):
+        words.append(f"--algo {config.algo}")
+    return " ".join([*words, f"--real-steps {config.real_steps} --seed {config.seed} --out DIR"])
 
 
 def _claim(config: LoopConfig) -> None:

@@ -6,10 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from dreamenv.errors import DataError
-from dreamenv.learn_defaults import Algorithm, Hyperparameters, LearnDefaults
+from dreamenv.learn_defaults import Hyperparameters, LearnDefaults
 from dreamenv.restraint import Restraint
 from dreamenv.strict import Strict
 from dreamenv.training.ensemble import EnsembleConfig
@@ -54,7 +61,7 @@ class NextData(Strict):
 class Control(Strict):
     """The model-free learner alone on the real env, beside whose curve a loop's is drawn."""
 
-    algo: Algorithm = "sac"
+    algo: Literal["ppo", "a2c", "sac", "td3", "dqn"] = "sac"
     timesteps: Count = 20_000
     """Decisions in the real env."""
     every: Count = 1000
@@ -134,6 +141,17 @@ class Recipe(Strict):
             learn=self.learn.model_dump(exclude_defaults=True),
             seed=seed,
         )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        if self.family == "ensemble" and self.frames_per_decision != 1:
+            raise ValueError(
+                f"frames_per_decision: expected 1 of the family ensemble, got "
+                f"{self.frames_per_decision}; declare an action_repeat of the env instead"
+            )
+        if self.learn.algo == "cma" and (self.keep_policy or self.restraint is not None):
+            raise ValueError("cma: expected neither keep_policy nor restraint, got one of them")
+        return self
 
     @field_validator("vae", "rnn", "ensemble")
     @classmethod

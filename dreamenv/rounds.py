@@ -14,9 +14,11 @@ from dreamenv.claim import write_json
 from dreamenv.config import RealSpec
 from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.rollouts import Episode, Rollouts
+from dreamenv.errors import DataError
 from dreamenv.evaluate import evaluate
 from dreamenv.learn import learn
 from dreamenv.packages import Package, load_package
+from dreamenv.preprocess import build_env
 from dreamenv.progress import Progress, silent
 from dreamenv.recipes import Recipe, at
 from dreamenv.training.train import train_mdnrnn
@@ -46,6 +48,27 @@ class LoopConfig:
         return self.seed * 1000 + number
 
 
+def check_family(config: LoopConfig) -> None:
+    """Refuse an env that the recipe's family cannot model before anything of it is recorded.
+
+    Raises:
+        DataError: frames for the family of vectors, or the other way round.
+    """
+    env = build_env(config.real)
+    try:
+        shown = env.observation_space
+    finally:
+        env.close()
+    vectors, family = shown.dtype != np.uint8, config.recipe.family
+    if vectors != (family == "ensemble"):
+        fitting = "ensemble" if vectors else "mdnrnn"
+        raise DataError(
+            f"{config.real.env_id}: expected {'vectors' if not vectors else 'frames'}, which the "
+            f"recipe's family {family} models, got {shown}; give a recipe with "
+            f'"family": "{fitting}"'
+        )
+
+
 def affordable(config: LoopConfig, number: int, used: int) -> CollectConfig | None:
     """The next round's collection, as far as the budget covers it; None if that is too little."""
     recipe = config.recipe
@@ -53,6 +76,7 @@ def affordable(config: LoopConfig, number: int, used: int) -> CollectConfig | No
         return None
     plan = recipe.next if number else recipe.first
     left = config.real_steps - used
+    asked: dict[str, Any]
     if plan.real_steps is not None:
         # A budget, not a number of episodes: as many as it takes.
         budget = min(plan.real_steps, left)

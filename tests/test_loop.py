@@ -154,7 +154,7 @@ def test_killed_again_and_again_it_ends_the_same(whole, tmp_path):
 
 
 def config_of(out: Path, **changes: object) -> LoopConfig:
-    recipe = Recipe(first=FirstData(episodes=8), next=NextData(episodes=8))
+    recipe = Recipe(first=FirstData(episodes=8), next=NextData(episodes=8), audit=False)
     real = RealSpec(env_id="TestBlock-v0", max_episode_steps=12)
     return LoopConfig(**({"real": real, "out": out, "real_steps": 200, "recipe": recipe} | changes))
 
@@ -180,7 +180,7 @@ def test_a_folder_of_another_loop_is_refused(tmp_path, monkeypatch, change, mess
     def begun(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dreamenv.loop.collect", begun)
+    monkeypatch.setattr("dreamenv.rounds.collect", begun)
     with pytest.raises(KeyboardInterrupt):
         loop(config_of(tmp_path))
     claim = (tmp_path / "loop.json").read_bytes()

@@ -127,7 +127,8 @@ def play_dream(
     package: Package, policy: str | Path | None, settings: AuditConfig, progress: Progress = silent
 ) -> list[Played]:
     """The same policy in the dream, started where real episodes start, and truncated where they
-    are."""
+    are. What it is paid is what the model says: a package's own ``trust_penalty`` is for learners.
+    """
     kind, act = acting(package.config, policy, settings)
     dream = Dream(
         package,
@@ -136,7 +137,7 @@ def play_dream(
         horizon=real_horizon(package.config.real) or package.config.defaults.horizon,
         starts="first",
         device=settings.device,
-        **settings.knobs,
+        **{"trust_penalty": 0.0, **settings.knobs},
     )
     try:
         return play(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dreamenv.cli.door import Seed, interval
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dreamenv.control import ControlPoint
+    from dreamenv.loop import Round
 
 PANEL = "Make a dream"
 
@@ -161,27 +168,44 @@ def loop(
     ],
     real_steps: Annotated[int, typer.Option(help="Budget of real frames to learn from.")],
     out: Annotated[Path, typer.Option(help="Folder to write, or to go on with.")],
-    family: Annotated[
-        str, typer.Option(metavar="mdnrnn", help="The family of world model.")
-    ] = "mdnrnn",
-    algo: Annotated[
-        str, typer.Option(help="Who learns in the dream: ppo, a2c, sac, td3, dqn, cma.")
-    ] = "ppo",
     recipe: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="A JSON file; the env's own recipe by default."),
     ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mdnrnn|ensemble", help="Refuse a recipe of another family of world model."
+        ),
+    ] = None,
+    algo: Annotated[
+        str | None,
+        typer.Option(
+            help="Who learns in the dream: ppo, a2c, sac, td3, dqn, cma; the recipe's by default."
+        ),
+    ] = None,
+    audit: Annotated[
+        bool | None,
+        typer.Option(
+            "--audit/--no-audit", help="Audit each round's dream; as the recipe says by default."
+        ),
+    ] = None,
+    control: Annotated[
+        bool,
+        typer.Option("--control", help="Then let a model-free learner alone learn the real env."),
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that play the real env.")] = 2,
     seed: Seed = 0,
 ) -> None:
     """Collect, fit, learn in the dream, evaluate, and again; killed, the same command goes on.
 
-    Leaves OUT/policy.zip, OUT/package/ and OUT/curve.json. Frames of evaluation are shown apart.
+    Leaves OUT/policy.zip, OUT/package/, OUT/curve.json and OUT/curve.png: real return against real
+    frames. Those of evaluation and audits are shown apart. A control's budget is the recipe's.
 
     [cyan]dreamenv loop CarRacing-v3 --real-steps 500000 --out runs/car[/cyan]
+
+    [cyan]dreamenv loop Pendulum-v1 --real-steps 1000 --out runs/pendulum --control[/cyan]
     """
-    if family != "mdnrnn":
-        raise ValueError(f'family: expected "mdnrnn", got {family!r}')
     from dreamenv.loop import LoopConfig
     from dreamenv.loop import loop as run
     from dreamenv.progress import console
@@ -189,23 +213,69 @@ def loop(
     from dreamenv.recipes import load_recipe, own_recipe
 
     real = load_real_spec(env)
+    chosen = load_recipe(recipe) if recipe else own_recipe(real.env_id)
+    if family not in (None, chosen.family):
+        raise ValueError(
+            f"family: expected {chosen.family}, which the recipe declares, got {family}; leave "
+            "--family out, or give a --recipe of that family"
+        )
+    if audit is not None:
+        chosen = chosen.model_copy(update={"audit": audit})
     config = LoopConfig(
         real=real,
         out=out,
         real_steps=real_steps,
-        recipe=load_recipe(recipe) if recipe else own_recipe(real.env_id),
-        family="mdnrnn",
+        recipe=chosen,
         algo=algo,
         seed=seed,
         workers=workers,
     )
+    points: list[ControlPoint] = []
     with console() as progress:
+        if control:
+            from dreamenv.control import control as run_control
+            from dreamenv.control import learner
+
+            with learner(real, chosen.control, seed):
+                pass  # one that cannot learn there is told of now, not after hours
         rounds = run(config, progress)
+        if control:
+            points = run_control(
+                real,
+                out,
+                chosen.control,
+                seed=seed,
+                episodes=chosen.evaluation_episodes,
+                deterministic=chosen.evaluation_deterministic,
+                progress=progress,
+            )
     from rich.console import Console
+
+    Console().print(_rounds_table(rounds))
+    if points:
+        last = points[-1]
+        typer.echo(
+            f"{chosen.control.algo} alone: {interval(**last.real_return)} after "
+            f"{last.real_steps:,} real frames"
+        )
+    for each in rounds:
+        if each.stopped:
+            typer.echo(f"round {each.round} was stopped: {each.stopped}")
+    typer.echo(f"{out}: policy.zip, package/, curve.json, curve.png")
+
+
+def _rounds_table(rounds: Sequence[Round]) -> Table:
     from rich.table import Table
 
     table = Table(
-        "round", "real frames", "evaluation frames", "dream return", "real return", box=None
+        "round",
+        "real frames",
+        "evaluation frames",
+        "dream return",
+        "real return",
+        "audit",
+        "stopped",
+        box=None,
     )
     for each in rounds:
         table.add_row(
@@ -214,6 +284,7 @@ def loop(
             f"{each.evaluation_steps:,}",
             interval(**each.dream_return),
             interval(**each.real_return),
+            each.audit or "–",
+            "yes" if each.stopped else "–",
         )
-    Console().print(table)
-    typer.echo(f"{out}: policy.zip, package/, curve.json")
+    return table

@@ -92,6 +92,13 @@ def learn(
     trust_limit: Annotated[
         float | None, typer.Option(help="Quantile of uncertainty beyond which it is cut short.")
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Start at any moment of what dreamenv collect recorded there; may be repeated.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -123,6 +130,8 @@ def learn(
         "trust_limit": trust_limit,
     }
     knobs |= {name: value for name, value in given.items() if value is not None}
+    if data:
+        knobs |= {"starts": "data", "data": data}
     with console() as progress:
         learned = run(
             dream,

@@ -54,8 +54,9 @@ class CollectConfig:
     """Truncate episodes after so many decisions without a positive reward."""
     episodes_per_shard: int = 8
     real_steps: int | None = None
-    """A budget of real frames, at which the last episode is cut; ``episodes`` is then the most
-    there may be. Where one is cut follows from those before: one process, an episode a shard."""
+    """A budget of real frames, at which the last episode is cut, between decisions; ``episodes`` is
+    then the most there may be. Where one is cut follows from those before: one process, an episode
+    a shard."""
 
     def __post_init__(self) -> None:
         least = dict(episodes=1, seed=0, workers=1, hold=1, random_prefix=0, episodes_per_shard=1)
@@ -66,6 +67,11 @@ class CollectConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: expected at least 1 or None, got {value}")
+        if self.real_steps is not None and self.real_steps < self.real.frames_per_step:
+            raise ValueError(
+                f"real_steps: expected at least the {self.real.frames_per_step} frames of a "
+                f"decision, got {self.real_steps}"
+            )
         if not 0.0 <= self.noise <= 10.0:
             raise ValueError(f"noise: expected 0 to 10, got {self.noise}")
         if (self.policy == "random") != (self.dream is None):

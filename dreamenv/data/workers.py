@@ -89,12 +89,14 @@ def run_shards(
 def spend(
     config: CollectConfig, manifest: Manifest, done: Sequence[Episode], report: Report
 ) -> None:
-    """Collect episodes one after the other until the budget of real frames is used up.
+    """Collect episodes one after the other until the budget of real frames is used up, or less of
+    it is left than a decision may take.
 
     Args:
         done: those of earlier runs, in order.
     """
     assert config.real_steps is not None
+    a_decision = config.real.frames_per_step
     used, number = sum(e.real_steps for e in done), len(done)
 
     def count(episode: EpisodeSummary) -> None:
@@ -104,9 +106,8 @@ def spend(
 
     with _threads(config):
         policy: CollectPolicy | None = None
-        while number < config.episodes and used < config.real_steps:
+        while number < config.episodes and (left := (config.real_steps - used) // a_decision):
             policy = policy or make_policy(config, manifest)
-            left = -(-(config.real_steps - used) // config.real.frames_per_step)
             most = left if config.max_decisions is None else min(left, config.max_decisions)
             collect_shard(replace(config, max_decisions=most), manifest, policy, number, count)
             number += 1

@@ -65,6 +65,7 @@ RECIPE = Recipe(
         timesteps=128, num_envs=4, hyperparameters={"n_steps": 16, "batch_size": 32, "n_epochs": 1}
     ),
     evaluation_episodes=2,
+    audit=False,
 )
 
 
