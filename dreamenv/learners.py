@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,6 @@ def learn_on(model: BaseAlgorithm, initial: str | Path) -> None:
     Raises:
         PolicyError: it is of another algorithm or other networks.
     """
-    from stable_baselines3.common.utils import recursive_getattr
-
     from dreamenv.data.policies import load_policy
 
     earlier = load_policy(initial)
@@ -61,8 +60,8 @@ def learn_on(model: BaseAlgorithm, initial: str | Path) -> None:
     try:
         if not found:
             model.set_parameters(earlier.get_parameters())
-            for name in beside:  # which set_parameters leaves out
-                recursive_getattr(model, name).data.copy_(recursive_getattr(earlier, name).data)
+            for learnt in map(attrgetter, beside):  # which set_parameters leaves out
+                learnt(model).data.copy_(learnt(earlier).data)
     except (AttributeError, KeyError, RuntimeError, ValueError) as error:
         found = str(error)
     if found:
