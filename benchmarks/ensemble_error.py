@@ -63,7 +63,7 @@ def figures(values: NDArray[np.float64], there: NDArray[np.float64], of: Windows
     reached = (counts > 0).sum(0) >= LEAST_EPISODES
     return {
         name: [
-            round(float(v), 5) if ok and np.isfinite(v) else None
+            float(f"{v:.4g}") if ok and np.isfinite(v) else None
             for v, ok in zip(getattr(found, name), reached, strict=True)
         ]
         for name in ("value", "low", "high")
