@@ -82,9 +82,8 @@ def _root(error: dict[str, Any], at: int) -> str:
 
 
 def _share(found: dict[str, float | None]) -> str:
-    if found["value"] is None:
-        return ""
-    return "{value:.2f} [{low:.2f}, {high:.2f}]".format(**found)
+    shares = [f"{share:.2f}" for share in found.values() if share is not None]
+    return "{} [{}, {}]".format(*shares) if shares else ""
 
 
 def _by(measured: dict[str, Any], name: str) -> str:
