@@ -80,9 +80,9 @@ def control(
     if path.exists():
         found = json.loads(path.read_text())
         for name, value in asked.items():
-            if found[name] != value:
+            if found.get(name) != value:
                 raise DataError(
-                    f"{path}: {name} differs: expected {value}, found {found[name]}; choose "
+                    f"{path}: {name} differs: expected {value}, found {found.get(name)}; choose "
                     "another folder, or remove the file"
                 )
         return [ControlPoint(**point) for point in found["points"]]
