@@ -63,7 +63,7 @@ def learn_on(model: BaseAlgorithm, initial: str | Path) -> None:
             for learnt in map(attrgetter, beside):  # which set_parameters leaves out
                 learnt(model).data.copy_(learnt(earlier).data)
     except (AttributeError, KeyError, RuntimeError, ValueError) as error:
-        found = str(error)
+        found = f"others: {' '.join(str(error).split())}"
     if found:
         raise PolicyError(
             f"{initial}: expected a policy of {type(model).__name__} with the same networks, found "

@@ -15,10 +15,13 @@ import torch
 from dreamenv_client.sb3 import DreamVecEnv as FaceVecEnv
 
 import dreamenv.sb3
+from dreamenv.data.collect import CollectConfig, collect
+from dreamenv.errors import PolicyError
 from dreamenv.learn import learn
+from dreamenv.learn_defaults import LearnDefaults, parse_settings
 from dreamenv.learners import DEFAULTS
-from dreamenv.learn_defaults import LearnDefaults
 from dreamenv.packages import load_config, save_package
+from dreamenv.real_specs import load_real_spec
 
 SMALL = {"n_steps": 16, "batch_size": 32, "n_epochs": 2, "net_arch": [8]}
 
@@ -287,3 +290,178 @@ def test_what_cannot_be_learned_is_refused(tiny_package, tmp_path, settings, mes
 def test_continuous_algorithms_refuse_discrete_actions(tiny_discrete_package, tmp_path):
     with pytest.raises(ValueError, match=r"sac on Discrete\(5\): .*Box"):
         learn(tiny_discrete_package, out=tmp_path / "p.zip", algo="sac", timesteps=8, num_envs=2)
+
+
+OFF_POLICY = {"learning_starts": 40, "batch_size": 8, "gradient_steps": 1, "net_arch": [8]}
+
+
+def test_a_replay_buffer_is_no_larger_than_what_it_will_hold(tiny_package, tmp_path):
+    """And learns bitwise as SB3's own million rows do, of which the most would never be written."""
+    learned = {}
+    for name, more in (("own", {}), ("million", {"buffer_size": 1_000_000})):
+        path = learn(
+            tiny_package,
+            out=tmp_path / name,
+            algo="sac",
+            timesteps=70,
+            num_envs=4,
+            hyperparameters=OFF_POLICY | more,
+        ).path
+        learned[name] = stable_baselines3.SAC.load(path, device="cpu")
+    assert same(*(model.policy.state_dict() for model in learned.values()))
+    assert learned["own"].buffer_size == learned["own"].num_timesteps == 72  # whole steps of 4
+
+
+@pytest.fixture
+def steady(tiny_package, tmp_path) -> Path:
+    """A SAC of the tiny dream that always does the same, 0.5, however it is sampled."""
+    path = learn(
+        tiny_package,
+        out=tmp_path / "steady.zip",
+        algo="sac",
+        timesteps=60,
+        num_envs=4,
+        hyperparameters=OFF_POLICY,
+    ).path
+    model = stable_baselines3.SAC.load(path, device="cpu")
+    with torch.no_grad():
+        for layer, bias in ((model.actor.mu, np.arctanh(0.5)), (model.actor.log_std, -20.0)):
+            layer.weight.zero_()
+            layer.bias.fill_(bias)
+    model.save(path)
+    return path
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_policy_that_goes_on_fills_the_buffer_itself(
+    tiny_package, tmp_path, monkeypatch, steady, goes_on
+):
+    acted, updates = [], []
+    step, train = FaceVecEnv.step_async, stable_baselines3.SAC.train
+
+    def recorded_step(env, actions):
+        acted.append(np.array(actions))
+        step(env, actions)
+
+    def recorded_train(model, **asked):
+        updates.append((model.num_timesteps, asked["gradient_steps"]))
+        train(model, **asked)
+
+    monkeypatch.setattr(FaceVecEnv, "step_async", recorded_step)
+    monkeypatch.setattr(stable_baselines3.SAC, "train", recorded_train)
+    learned = learn(
+        tiny_package,
+        out=tmp_path / "on.zip",
+        algo="sac",
+        timesteps=60,
+        num_envs=4,
+        hyperparameters=OFF_POLICY,
+        initial=steady if goes_on else None,
+    )
+    before = np.stack(acted[:11])  # up to the step after which the first update comes
+    assert np.allclose(before, 0.5, atol=1e-4) == goes_on
+    assert updates == [(44, 1), (48, 1), (52, 1), (56, 1), (60, 1)]
+    model = stable_baselines3.SAC.load(learned.path, device="cpu")
+    assert (model.learning_starts, model.gradient_steps) == (40, 1)
+
+
+def test_too_short_to_fill_the_buffer_it_stays_as_it_was(tiny_package, tmp_path, steady):
+    learned = learn(
+        tiny_package,
+        out=tmp_path / "on.zip",
+        algo="sac",
+        timesteps=40,
+        num_envs=4,
+        hyperparameters=OFF_POLICY,
+        initial=steady,
+    )
+    assert same(parameters(learned.path, "SAC"), parameters(steady, "SAC"))
+    model = stable_baselines3.SAC.load(learned.path, device="cpu")
+    assert (model.learning_starts, model.gradient_steps) == (40, 1)
+
+
+@pytest.mark.parametrize(
+    ("algo", "settings", "found"),
+    [
+        ("a2c", {}, "expected a policy of A2C with the same networks, found PPO"),
+        ("sac", OFF_POLICY, "expected a policy of SAC with the same networks, found PPO"),
+        ("ppo", {"net_arch": [9]}, "expected a policy of PPO .* found others: .*size mismatch"),
+        ("ppo", {"net_arch": [8, 8]}, "expected a policy of PPO .* found others: .*Missing key"),
+    ],
+)
+def test_another_learners_policy_is_not_gone_on_with(tiny_package, tmp_path, algo, settings, found):
+    ppo = learn(
+        tiny_package,
+        out=tmp_path / "ppo.zip",
+        algo="ppo",
+        timesteps=64,
+        num_envs=4,
+        hyperparameters=SMALL,
+    )
+    own = SMALL if algo == "ppo" else {"net_arch": [8]}
+    with pytest.raises(PolicyError, match=found):
+        learn(
+            tiny_package,
+            out=tmp_path / "new.zip",
+            algo=algo,
+            timesteps=64,
+            num_envs=4,
+            hyperparameters=own | settings,
+            initial=ppo.path,
+        )
+    assert [p.name for p in tmp_path.iterdir()] == ["ppo.zip"]
+
+
+def test_a_policy_to_go_on_with_must_be_one(tiny_package, tmp_path):
+    with pytest.raises(PolicyError, match=r"none\.zip"):
+        learn(tiny_package, out=tmp_path / "p.zip", initial=tmp_path / "none.zip", num_envs=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_starts_by_either_name_and_none_without_folders():
+    named = LearnDefaults(dream={"starts": "bank"})
+    assert named == LearnDefaults(dream={"starts": "any"})
+    assert named.knobs == {"starts": "any"}
+    with pytest.raises(ValueError, match=r"needs folders, which no package names.*--data"):
+        LearnDefaults(dream={"starts": "data"})
+    with pytest.raises(ValueError, match=r"starts: got 'data'.*--data"):
+        parse_settings(["starts=data"])
+
+
+def test_learning_starts_in_recorded_data(pendulum_package, tmp_path, monkeypatch):
+    """Every episode's first observation is one that was recorded, as the model has it."""
+    data = tmp_path / "data"
+    spec = load_real_spec("Pendulum-v1")
+    recorded = collect(CollectConfig(spec, data, episodes=3, max_decisions=6)).episodes
+    begun = []
+    reset, step = FaceVecEnv.reset, FaceVecEnv.step_wait
+
+    def seen_reset(env):
+        begun.extend(shown := reset(env))
+        return shown
+
+    def seen_step(env):
+        shown = step(env)
+        begun.extend(shown[0][shown[2]])  # where one ended, another begins
+        return shown
+
+    monkeypatch.setattr(FaceVecEnv, "reset", seen_reset)
+    monkeypatch.setattr(FaceVecEnv, "step_wait", seen_step)
+    arguments = dict(timesteps=128, num_envs=4, hyperparameters=SMALL)
+    for knobs in ({"starts": "data", "data": data}, {"starts": "data", "data": [str(data)]}):
+        begun.clear()
+        given = {"horizon": 2, **knobs}
+        learn(pendulum_package, out=tmp_path / "p.zip", knobs=given, **arguments)
+        moments = np.concatenate([e.frames for e in recorded])
+        moments = (moments - [0.5, 0.0, 1.0]) / [0.5, 0.5, 4.0]
+        apart = np.abs(np.stack(begun)[:, None] - moments[None]).max(-1)
+        assert len(begun) > 60
+        assert (apart.min(1) < 1e-5).all()
+        assert len(np.unique(apart.argmin(1))) > 12  # of 21 moments
+    # And without, they are others: the bank's.
+    begun.clear()
+    learn(pendulum_package, out=tmp_path / "p.zip", knobs={"horizon": 2}, **arguments)
+    apart = np.abs(np.stack(begun)[:, None] - moments[None]).max(-1)
+    assert (apart.min(1) > 1e-3).all()
+    with pytest.raises(ValueError, match=r"data is .*expected starts"):
+        learn(pendulum_package, out=tmp_path / "q.zip", knobs={"data": data}, **arguments)
