@@ -234,6 +234,84 @@ def test_from_a_real_env_of_vectors_to_a_dream(tmp_path, monkeypatch):
     assert abs(np.hypot(first[0], first[1]) - 1.0) < 0.05, "a real beginning: cosine and sine"
 
 
+POLE = {
+    "name": "pole",
+    "family": "ensemble",
+    "first": {"real_steps": 60},
+    "next": {"real_steps": 40},
+    "smallest_budget": 20,
+    "sizes": {"members": 2, "elites": 2, "hidden": 4, "layers": 1, "outcome": 4},
+    "ensemble_steps": [5],
+    "defaults": {"horizon": 6},
+    "learn": {
+        "timesteps": 32,
+        "num_envs": 2,
+        "hyperparameters": {"n_steps": 8, "batch_size": 8, "n_epochs": 1, "net_arch": [4]},
+    },
+    "restraint": {"window": 2, "pace": 0.5},
+    "evaluation_episodes": 2,
+    "control": {
+        "algo": "dqn",
+        "timesteps": 30,
+        "every": 10,
+        "hyperparameters": {"learning_starts": 5, "net_arch": [4]},
+    },
+}
+
+
+def test_a_loop_with_its_control(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.json").write_text(json.dumps(POLE))
+    asked = ["loop", "CartPole-v1", "--real-steps", 100, "--recipe", "mine.json", "--workers", 1]
+    said = run(*asked, "--out", "out", "--no-audit", "--control", "--family", "ensemble")
+    curve = json.loads(Path("out/curve.json").read_text())
+    rows = [line.split() for line in said.splitlines() if line.split()[0] in ("0", "1")]
+    assert [row[:3] for row in rows] == [
+        [str(p["round"]), f"{p['real_steps']:,}", f"{p['evaluation_steps']:,}"] for p in curve
+    ]
+    assert [row[-2:] for row in rows] == [["–", "yes"]] * 2
+    assert f"round 1 was stopped: {curve[1]['stopped']}" in said
+    points = json.loads(Path("out/control.json").read_text())["points"]
+    assert [p["real_steps"] for p in points] == [10, 20, 30, 32]  # SB3 updates every 4
+    assert f"dqn alone: {interval(**points[-1]['real_return'])} after 32 real frames" in said
+    assert Path("out/curve.png").exists()
+    again = run(*asked, "--out", "out", "--no-audit", "--control")
+    assert again == said
+
+
+def test_a_loop_shows_what_its_audits_say(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = {n: v for n, v in POLE.items() if n != "restraint"} | {"rounds": 1, "audit": False}
+    Path("mine.json").write_text(json.dumps(recipe))
+    asked = ["loop", "CartPole-v1", "--real-steps", 100, "--recipe", "mine.json", "--workers", 1]
+    said = run(*asked, "--out", "out", "--audit", "--algo", "a2c")
+    (only,) = json.loads(Path("out/curve.json").read_text())
+    row = next(line.split() for line in said.splitlines() if line.split()[0] == "0")
+    assert row[-2:] == [only["audit"], "–"]
+    assert only["audit"] is not None
+    assert "control" not in said
+    assert not Path("out/control.json").exists()
+    assert json.loads(Path("out/loop.json").read_text())["algo"] == "a2c"
+
+
+def test_learning_starts_in_folders(pendulum_package, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, seed in (("a", 1), ("b", 2)):
+        limits = ["--max-decisions", 5, "--seed", seed]
+        run("collect", "Pendulum-v1", "--episodes", 2, *limits, "--out", name)
+
+    def weights(*asked: object) -> np.ndarray:
+        short = ["--timesteps", 64, "--num-envs", 4, "--set", "n_steps=16", "--horizon", 3]
+        run("learn", pendulum_package, *short, *asked, "--out", "p.zip")
+        parameters = PPO.load("p.zip", device="cpu").policy.parameters()
+        return np.concatenate([p.detach().numpy().ravel() for p in parameters])
+
+    one, both, bank = weights("--data", "a"), weights("--data", "a", "--data", "b"), weights()
+    np.testing.assert_array_equal(one, weights("--data", "a"))
+    assert not np.array_equal(one, both)
+    assert not np.array_equal(one, bank)
+
+
 def test_shell_completion():
     command = Path(sys.executable).with_name("dreamenv")
     asked = {"_DREAMENV_COMPLETE": "complete_bash", "COMP_WORDS": "dreamenv eva", "COMP_CWORD": "1"}

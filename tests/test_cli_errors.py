@@ -77,6 +77,19 @@ WRONG = {
         ["train", "mdnrnn", "data", "--out", "new", "--vae-steps=-1"],
         "--vae-steps",
     ),
+    "a loop of another family": (
+        ["loop", "Pendulum-v1", "--real-steps", 900, "--family", "mdnrnn", "--out", "new"],
+        "family: expected ensemble, which the recipe declares, got mdnrnn",
+    ),
+    "a loop of too few frames": (
+        ["loop", "Pendulum-v1", "--real-steps", 9, "--out", "new"],
+        "at least 100 frames of the first round",
+    ),
+    "no folder of rollouts": (["learn", "PACKAGE", "--data", "none", "--out", "p.zip"], "none"),
+    "starts in data without a folder": (
+        ["learn", "PACKAGE", "--set", "starts=data", "--out", "p.zip"],
+        "--data",
+    ),
     "no hub name": (["push", "PACKAGE", "a:b"], "org/name"),
     "no dream to audit": (["audit", "nothing", "--out", "new"], "dreamenv list"),
     "no such option": (["list", "--loud"], "--loud"),
@@ -95,6 +108,16 @@ def test_a_wrong_call_says_what_is_wrong_and_leaves_nothing(
     assert named in result.stderr
     assert "Traceback" not in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_control_that_cannot_act_there_is_told_of_before_the_loop(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.json").write_text('{"family": "ensemble", "control": {"algo": "sac"}}')
+    asked = ["loop", "CartPole-v1", "--real-steps", "99999", "--recipe", "mine.json"]
+    result = CliRunner().invoke(app, [*asked, "--control", "--out", "new"], env=PLAIN)
+    assert result.exit_code == 2
+    assert "sac on Discrete(2)" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.json"]
 
 
 def failing(error: Exception) -> Callable[[], list[str]]:

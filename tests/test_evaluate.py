@@ -236,3 +236,18 @@ def test_another_dreams_policy_is_refused(policy, tiny_discrete_package, make_pa
         evaluate(policy, other, on="dream", episodes=2)
     with pytest.raises(PolicyError, match="is it another dream's"):
         evaluate(policy, tiny_discrete_package, on="dream", episodes=2)
+
+
+def test_a_packages_own_penalty_is_for_learners(make_unsure_package, tmp_path):
+    """Scores are what the model says is paid, unless a penalty is asked for."""
+    plain, charging = (
+        save_package(make_unsure_package(defaults=defaults), tmp_path / name, "")
+        for name, defaults in (("plain", {}), ("charging", {"trust_penalty": 2.0}))
+    )
+    asked = dict(on="dream", episodes=6, seed=3)
+    paid = evaluate("random", plain, **asked).returns
+    assert evaluate("random", charging, **asked).returns == paid
+    penalty = {"trust_penalty": 2.0}
+    charged = [evaluate("random", p, **asked, knobs=penalty).returns for p in (plain, charging)]
+    assert charged[0] == charged[1]
+    assert all(less < whole for less, whole in zip(charged[0], paid, strict=True))

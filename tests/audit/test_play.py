@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 from dreamenv_client.lanes import LaneStep
 
+from dreamenv.audit.episodes import AuditConfig, play_dream
 from dreamenv.audit.play import play, random_act
 from dreamenv.data.policies import RandomPolicy
 
@@ -69,3 +70,20 @@ def test_some_moments_of_what_was_dreamt_are_kept():
         *[[[5.0]]] * 5,
         [[5.0], [10.0]],
     ]
+
+
+def test_a_packages_own_penalty_is_for_learners(make_unsure_package):
+    """Audits hold what the model says is paid against real rewards, unless a penalty is asked."""
+    plain, charging = (
+        make_unsure_package(ending_logit=-1.0, defaults=defaults)
+        for defaults in ({}, {"trust_penalty": 2.0})
+    )
+
+    def totals(package, **knobs: float) -> list[float]:
+        settings = AuditConfig(dream_episodes=5, knobs=knobs)
+        return [played.total for played in play_dream(package, None, settings)]
+
+    assert totals(charging) == totals(plain)
+    charged = totals(plain, trust_penalty=2.0)
+    assert charged == totals(charging, trust_penalty=2.0)
+    assert all(less < whole for less, whole in zip(charged, totals(plain), strict=True))

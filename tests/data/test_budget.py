@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+from dreamenv.config import ActionRepeat, RealSpec
 from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.rollouts import Rollouts
 from dreamenv.errors import DataError
@@ -65,3 +66,14 @@ def test_another_budget_is_another_collection(tmp_path):
 def test_no_budget_of_nothing(tmp_path):
     with pytest.raises(ValueError, match="real_steps: expected at least 1"):
         config(tmp_path, real_steps=0)
+
+
+def test_decisions_of_several_frames_never_exceed_it(tmp_path):
+    real = RealSpec(env_id="CartPole-v1", preprocessing=[ActionRepeat(times=4)])
+    for budget in (41, 42, 43, 44):
+        rollouts = collect(config(tmp_path / str(budget), real=real, real_steps=budget))
+        assert budget - 4 < rollouts.real_steps <= budget
+        assert rollouts.complete
+        assert collect(config(tmp_path / str(budget), real=real, real_steps=budget)).complete
+    with pytest.raises(ValueError, match="real_steps: expected at least the 4 frames of a dec"):
+        config(tmp_path, real=real, real_steps=3)
