@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict
@@ -163,7 +164,8 @@ def measured(hidden: int, arguments: argparse.Namespace) -> dict[str, Any]:
         cases["mbrl-lib, TS1"] = lambda s: peer.timed("random_model", s)
         cases["mbrl-lib, mean"] = lambda s: peer.timed("expectation", s)
     for case in cases.values():
-        case(arguments.seconds)  # warm-up
+        for _ in range(3):  # warm-up; what is compiled may be anew for a state of its own making
+            case(arguments.seconds)
     taken: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(arguments.rounds):
         for name, case in cases.items():
@@ -182,6 +184,7 @@ def measured(hidden: int, arguments: argparse.Namespace) -> dict[str, Any]:
         "milliseconds": {n: round(1e3 * statistics.median(t), 3) for n, t in taken.items()},
         "times as fast": {n: ratio(*pair) for n, pair in RATIOS.items() if set(pair) <= set(taken)},
         "versions": versions,
+        "load": round(os.getloadavg()[0], 1),
     }
 
 
@@ -213,7 +216,12 @@ def main() -> None:
         for hidden in arguments.hidden:
             results.append(measured(hidden, arguments))
             print(json.dumps(results[-1], indent=1), flush=True)
-    figures = {"lanes": arguments.lanes, "rounds": arguments.rounds, "cases": results}
+    figures = {
+        "lanes": arguments.lanes,
+        "rounds": arguments.rounds,
+        "cores": os.cpu_count(),
+        "cases": results,
+    }
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(figures, indent=1) + "\n")

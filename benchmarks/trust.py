@@ -53,8 +53,6 @@ LEARN: dict[str, Any] = {
         "tau": 0.01,
     },
 }
-PENALTIES = (0.1, 0.3, 1.0)
-LIMITS = (0.99, 1.0, 2.0)
 FIRST_TUNING_SEED = 100
 """Of the learners, and of the episodes they are scored on; reported ones count from 0."""
 UNSEEN_SEED = 7_000_000
@@ -91,11 +89,18 @@ def trial_folder(work: Path, knobs: Knobs, seed: int) -> Path:
 
 
 def chosen(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    """The penalty and the limit whose learners score most on the real env."""
+    """The penalty and the limit whose learners score most on the real env; a single one is not
+    tried."""
     seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + arguments.tuning_seeds)
     tried: dict[str, Any] = {}
     best: list[dict[str, float]] = []
-    for name, values in (("trust_penalty", PENALTIES), ("trust_limit", LIMITS)):
+    for name, values in (
+        ("trust_penalty", arguments.penalties),
+        ("trust_limit", arguments.limits),
+    ):
+        if len(values) == 1:
+            best.append({name: values[0]})
+            continue
         scores = {}
         for value in values:
             rows = [learnt({name: value}, seed, arguments, progress) for seed in seeds]
@@ -126,6 +131,7 @@ def figures(package: Package, rollouts: Rollouts) -> dict[str, Any]:
         "decisions": count,
         "error": [float(q) for q in np.quantile(error, (0.5, 0.95))],
         "uncertainty": [float(q) / unit for q in np.quantile(kinds["epistemic"], (0.5, 0.95))],
+        "noise": [float(q) for q in np.quantile(kinds["aleatoric"], (0.5, 0.95))],
         "spearman": {n: asdict(spearman(u, error, lengths)) for n, u in kinds.items()},
     }
 
@@ -159,6 +165,8 @@ def main() -> None:
     parser.add_argument("--env", default="Hopper-v5")
     parser.add_argument("--behaviour-episodes", type=int, default=250)
     parser.add_argument("--timesteps", type=int, default=10_000)
+    parser.add_argument("--penalties", type=float, nargs="+", default=[0.1, 0.3, 1.0])
+    parser.add_argument("--limits", type=float, nargs="+", default=[0.99, 1.0, 2.0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tuning-seeds", type=int, default=2)
     parser.add_argument("--episodes", type=int, default=20)

@@ -59,7 +59,8 @@ def learn_on(model: BaseAlgorithm, initial: str | Path) -> None:
     beside = model._get_torch_save_params()[1]
     try:
         if not found:
-            model.set_parameters(earlier.get_parameters())
+            learnt_before: Any = earlier.get_parameters()
+            model.set_parameters(learnt_before)
             for learnt in map(attrgetter, beside):  # which set_parameters leaves out
                 learnt(model).data.copy_(learnt(earlier).data)
     except (AttributeError, KeyError, RuntimeError, ValueError) as error:

@@ -156,7 +156,7 @@ class Recipe(Strict):
     @field_validator("vae", "rnn", "ensemble")
     @classmethod
     def _known(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        kinds = {"vae": VAEConfig, "rnn": RNNConfig, "ensemble": EnsembleConfig}
+        kinds: dict[str, Any] = {"vae": VAEConfig, "rnn": RNNConfig, "ensemble": EnsembleConfig}
         kind = kinds[str(info.field_name)]
         known = sorted(set(kind.__dataclass_fields__) - {"steps"})
         if unknown := sorted(set(value) - set(known)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from dreamenv.packages import Package, load_package
 from dreamenv.preprocess import build_env
 from dreamenv.progress import Progress, silent
 from dreamenv.recipes import Recipe, at
+from dreamenv.threads import one_torch_thread
 from dreamenv.training.train import train_mdnrnn
 from dreamenv.training.train_ensemble import EnsembleTrainConfig, train_ensemble
 
@@ -153,18 +155,20 @@ def learnt(
         return None if found is None else str(found)
     restraint = recipe.restraint
     goes_on = recipe.keep_policy and number > 0
-    learned = learn(
-        folder / "package",
-        out=folder / "policy.zip",
-        algo=config.algo,
-        timesteps=at(recipe.learn_steps, number) if recipe.learn_steps else None,
-        seed=config.round_seed(number),
-        knobs={"horizon": at(recipe.branches, number)} if recipe.branches else None,
-        initial=config.round_folder(number - 1) / "policy.zip" if goes_on else None,
-        restraint=restraint,
-        best_real=best_pace(episodes, restraint.window) if restraint else float("inf"),
-        progress=progress,
-    )
+    # An ensemble's products are as small as a learner's: more threads only cost.
+    with one_torch_thread() if recipe.family == "ensemble" else nullcontext():
+        learned = learn(
+            folder / "package",
+            out=folder / "policy.zip",
+            algo=config.algo,
+            timesteps=at(recipe.learn_steps, number) if recipe.learn_steps else None,
+            seed=config.round_seed(number),
+            knobs={"horizon": at(recipe.branches, number)} if recipe.branches else None,
+            initial=config.round_folder(number - 1) / "policy.zip" if goes_on else None,
+            restraint=restraint,
+            best_real=best_pace(episodes, restraint.window) if restraint else float("inf"),
+            progress=progress,
+        )
     write_json(told, {"stopped": learned.stopped, "timesteps": learned.timesteps})
     return learned.stopped
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from dreamenv.evaluate import Evaluation, evaluate
 from dreamenv.learn import learn
 from dreamenv.packages import load_package
 from dreamenv.progress import Progress, silent
+from dreamenv.restraint import Restraint
 from dreamenv.threads import one_torch_thread
 
 KEPT = ("temperature", "termination", "termination_temperature")
@@ -38,6 +40,10 @@ class TrialConfig:
     """Which episodes: disjoint for different seeds."""
     deterministic: bool = False
     """The policy's mode; else it is sampled."""
+    restraint: Restraint | None = None
+    """Bounds past which learning stops."""
+    best_real: float = math.inf
+    """The most that a real episode was paid a decision, over ``restraint.window``."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ def run_trial(
 ) -> Trial:
     """Learn, then score in the dream and on the real env; killed, the same call goes on.
 
-    Leaves ``policy.zip``, ``dream.json`` and ``real.json`` in ``folder``.
+    Leaves ``policy.zip``, ``learnt.json``, ``dream.json`` and ``real.json`` in ``folder``.
 
     Raises:
         DataError: the folder holds another trial.
@@ -70,6 +76,9 @@ def run_trial(
         "algo": config.algo or recipe.algo,
         "timesteps": recipe.timesteps if config.timesteps is None else config.timesteps,
     }
+    restraint = config.restraint  # None without, as in folders that know of none
+    learnt_from["restraint"] = None if restraint is None else restraint.model_dump(mode="json")
+    learnt_from["best_real"] = None if restraint is None else config.best_real
     claim(folder / "trial.json", learnt_from)
     # One thread: with more, sums and so what is learnt may depend on how many.
     with one_torch_thread():
@@ -77,17 +86,20 @@ def run_trial(
 
 
 def _learn_and_score(config: TrialConfig, folder: Path, workers: int, progress: Progress) -> Trial:
-    policy = folder / "policy.zip"
-    if not policy.exists():
-        learn(
+    policy, told = folder / "policy.zip", folder / "learnt.json"
+    if not policy.exists() or (config.restraint is not None and not told.exists()):
+        learned = learn(
             config.dream,
             out=policy,
             algo=config.algo,
             timesteps=config.timesteps,
             seed=config.seed,
             knobs=config.knobs,
+            restraint=config.restraint,
+            best_real=config.best_real,
             progress=progress,
         )
+        write_json(told, {"timesteps": learned.timesteps, "stopped": learned.stopped})
     kept = {name: value for name, value in config.knobs.items() if name in KEPT}
     plays: list[tuple[Literal["dream", "real"], dict[str, Any]]] = [("dream", kept), ("real", {})]
     scored = {

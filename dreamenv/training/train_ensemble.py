@@ -22,6 +22,7 @@ from dreamenv.package_files import refuse_to_overwrite_others
 from dreamenv.packages import Package, load_package, save_package
 from dreamenv.progress import Progress, silent
 from dreamenv.real_specs import real_horizon
+from dreamenv.threads import one_torch_thread
 from dreamenv.training.ensemble import EnsembleConfig, begin_endings, fit_ensemble, foretold
 from dreamenv.training.termination import fit_threshold
 from dreamenv.training.train import claim_training, split, versions
@@ -97,9 +98,11 @@ def train_ensemble(
     fit_units(model, seen, keep=initial is not None)
     if initial is None:
         begin_endings(model, seen)
-    fit_ensemble(
-        model, seen, unseen, config.ensemble, seed=config.seed, folder=folder, progress=progress
-    )
+    # Products this small gain little from more threads, and lose much where cores are busy.
+    with one_torch_thread():
+        fit_ensemble(
+            model, seen, unseen, config.ensemble, seed=config.seed, folder=folder, progress=progress
+        )
     measured, threshold, trust = _measure(model, unseen, judged)
     knobs: dict[str, Any] = {"threshold": threshold} | _horizon(rollouts.real)
     if not any(e.terminated for e in episodes):
