@@ -39,12 +39,12 @@ def card(config: PackageConfig) -> str:
         lines.append(f"- Made by `{provenance['command']}`.")
     lines += [f"- {note}" for note in provenance.get("notes", [])]
     if curve := provenance.get("curve"):
-        begun = "on from the last round's," if provenance.get("keep_policy") else "from nothing"
+        begun = "went on from the last round's" if provenance.get("keep_policy") else "is new"
         lines += [
             "",
             "## Real return against real steps",
             "",
-            f"Each round's policy was learnt {begun} in that round's dream alone. Intervals are "
+            f"Each round's policy {begun}, and learnt in that round's dream alone. Intervals are "
             f"95% bootstrap intervals of the mean; evaluation {step}s were never learned from.",
             "",
             f"| round | real {step}s | evaluation {step}s | in its dream | on the real env |",

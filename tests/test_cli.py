@@ -203,7 +203,11 @@ def test_from_a_real_env_to_an_audit(short, tmp_path, monkeypatch):
     assert "a whole package" in run("verify", "car")
     said = run("audit", "car", "--episodes", 2, "--quick", "--workers", 1, "--out", "gap")
     assert (tmp_path / "gap" / "index.html").exists()
-    assert json.loads((tmp_path / "gap" / "audit.json").read_text())["verdict"]["sentence"] in said
+    found = json.loads((tmp_path / "gap" / "audit.json").read_text())
+    assert found["verdict"]["sentence"] in said
+    assert not found["settings"]["deterministic"]
+    run("audit", "car", "--episodes", 2, "--quick", "--deterministic", "--out", "mode")
+    assert json.loads((tmp_path / "mode" / "audit.json").read_text())["settings"]["deterministic"]
 
 
 def test_from_a_real_env_of_vectors_to_a_dream(tmp_path, monkeypatch):

@@ -133,7 +133,10 @@ def test_a_card_says_how_policies_were_learnt(make_package):
     figure = {"mean": 1.0, "low": 0.0, "high": 2.0}
     point = {"round": 0, "real_steps": 9, "evaluation_steps": 9}
     point |= {"dream_return": figure, "real_return": figure}
-    for keep, words in ((False, "learnt from nothing in"), (True, "on from the last round's, in")):
+    for keep, words in (
+        (False, "policy is new, and"),
+        (True, "went on from the last round's, and"),
+    ):
         provenance = {"curve": [point], "keep_policy": keep}
         assert words in card(config.model_copy(update={"provenance": provenance}))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dreamenv.cli.door import Dream, Seed
+from dreamenv.cli.door import Deterministic, Dream, Seed
 from dreamenv.cli.use import PANEL
 
 
@@ -33,6 +33,7 @@ def audit(
         int | None, typer.Option(help="Decisions ahead to foretell endings for; 20 by default.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A look, in a minute.")] = False,
+    deterministic: Deterministic = False,
     sweep: Annotated[
         str | None,
         typer.Option(metavar="KNOB=VALUE,…", help="Learn at each value, and score both sides."),
@@ -75,11 +76,13 @@ def audit(
     knobs = {name: value for name, value in given.items() if value is not None}
     if sweep is None:
         asked = {"policy": policy, "data": data or None, "episodes": episodes, "within": within}
-        _one(dream, out, **asked, quick=quick, workers=workers, seed=seed, knobs=knobs)
+        asked |= {"quick": quick, "deterministic": deterministic}
+        _one(dream, out, **asked, workers=workers, seed=seed, knobs=knobs)
         return
-    if policy is not None or data or quick or within is not None:
+    if policy is not None or data or quick or deterministic or within is not None:
         raise ValueError(
-            "sweep: learns its own policies; leave out --policy, --data, --within and --quick"
+            "sweep: learns its own policies, and samples them; leave out --policy, --data, "
+            "--within, --deterministic and --quick"
         )
     chosen = {} if episodes is None else {"episodes": episodes}
     _sweep(

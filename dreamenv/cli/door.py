@@ -56,6 +56,9 @@ Dream = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="Take the policy's mode instead of sampling it.")
+]
 
 
 def progress_for(piped: bool) -> AbstractContextManager[Progress]:

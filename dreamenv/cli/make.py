@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dreamenv.cli.door import Seed, interval
+from dreamenv.cli.door import Deterministic, Seed, interval
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,9 +42,7 @@ def collect(
         float,
         typer.Option(help="Most exploration noise on a policy's actions, in units of action."),
     ] = 0.0,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="A policy's mode instead of its samples.")
-    ] = False,
+    deterministic: Deterministic = False,
     random_prefix: Annotated[
         int, typer.Option(help="Most random decisions before a policy takes over.")
     ] = 0,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dreamenv.cli.door import Dream, Seed, interval, print_json, progress_for
+from dreamenv.cli.door import Deterministic, Dream, Seed, interval, print_json, progress_for
 
 PANEL = "Use a dream"
 
@@ -154,9 +154,7 @@ def evaluate(
     dream: Dream,
     on: Annotated[str, typer.Option(metavar="dream|real", help="Where.")] = "real",
     episodes: Annotated[int, typer.Option(min=1, help="Whole episodes, on unseen tracks.")] = 20,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Take the policy's mode instead of sampling it.")
-    ] = False,
+    deterministic: Deterministic = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that play the real env.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for scripts.")] = False,
     seed: Seed = 0,
