@@ -90,3 +90,20 @@ def test_rewards_that_are_all_equal_say_nothing_of_correlation(findings):
     assert (
         by_name(replace(findings, reward=constant))["Reward, decision by decision"].passed is False
     )
+
+
+@pytest.mark.parametrize(
+    ("dream_best", "real_best", "real", "passed"),
+    [
+        (2.0e-5, -8.0e-4, -0.8, True),  # a pendulum held up: nothing is to be had above 0
+        (0.1, -8.0e-4, -0.8, False),
+        (6.4, 6.2, 3.0, True),
+        (6.6, 6.2, 3.0, False),
+    ],
+)
+def test_paces_are_told_apart_on_the_scale_of_what_is_paid(
+    findings, dream_best, real_best, real, passed
+):
+    pace = replace(findings.policy.pace, dream_best=dream_best, real_best=real_best, real=real)
+    checks = by_name(replace(findings, policy=replace(findings.policy, pace=pace)))
+    assert checks["Pace, against the best real one"].passed is passed
