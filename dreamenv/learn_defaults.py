@@ -57,7 +57,11 @@ class Hyperparameters(Strict):
     gamma: Share | None = None
     gae_lambda: Share | None = None
     clip_range: Positive | None = None
-    ent_coef: Annotated[float, Field(ge=0, le=1000)] | Literal["auto"] | None = None
+    ent_coef: (
+        Annotated[float, Field(ge=0, le=1000)]
+        | Annotated[str, Field(pattern=r"^auto(_[0-9]{1,3}(\.[0-9]{1,6})?)?$")]
+        | None
+    ) = None
     vf_coef: Annotated[float, Field(ge=0, le=1000)] | None = None
     max_grad_norm: Positive | None = None
     normalize_advantage: bool | None = None
