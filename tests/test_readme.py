@@ -14,7 +14,8 @@ import pytest
 from typer.main import get_command
 
 from dreamenv.cli import app
-from dreamenv.sources import shipped
+from dreamenv.packages import load_package
+from dreamenv.sources import ZOO, shipped
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,8 +83,22 @@ def gap_table(monkeypatch) -> ModuleType:
 def test_the_gap_is_what_was_measured(gap_table):
     shown = importlib.import_module("marked").marked(README, "gap-table")
     measured = [json.loads(path.read_text()) for path in gap_table.MEASURED]
-    assert shown == "\n".join(map(gap_table.gap_table, measured))
+    assert shown == gap_table.summary(measured)
     assert sorted(found["dream"] for found in measured) == shipped()
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_cards_say_what_was_measured(gap_table, name):
+    card = (ZOO / name / "README.md").read_text(encoding="utf-8")
+    (measured,) = (
+        found
+        for found in (json.loads(path.read_text()) for path in gap_table.MEASURED)
+        if found["dream"] == name
+    )
+    assert gap_table.gap_table(measured) in card
+    if (audit := json.loads(gap_table.AUDITS.read_text()).get(name)) is not None:
+        assert gap_table.audit_said(audit) in card
+        assert audit["identity"] == load_package(ZOO / name).identity
 
 
 def test_gap_table_says_the_figures(gap_table):
@@ -91,20 +106,23 @@ def test_gap_table_says_the_figures(gap_table):
         return {"mean": mean, "low": mean - 200, "high": mean + 200, "returns": [mean] * 50}
 
     seeds = [{"seed": s, "dream": scores(900 + s), "real": scores(700 + s)} for s in range(3)]
-    table = gap_table.gap_table(
-        {
-            "dream": "Dream-CarRacing-v0",
-            "seeds": seeds,
-            "random": scores(-150.0),
-            "median_of_dream_means": 901,
-            "median_of_real_means": 701,
-            "real_steps_behind_the_package": 520_000,
-            "real_steps_added_by_learning": 0,
-        }
-    ).splitlines()
+    measured = {
+        "dream": "Dream-CarRacing-v0",
+        "seeds": seeds,
+        "random": scores(-150.0),
+        "median_of_dream_means": 901,
+        "median_of_real_means": 701,
+        "real_steps_behind_the_package": 520_000,
+        "real_steps_added_by_learning": 0,
+    }
+    table = gap_table.gap_table(measured).splitlines()
     assert [row.count("|") for row in table[:7]] == [4] * 7
     assert table[2] == "| seed 0 | 900 [700, 1100] | 700 [500, 900] |"
     assert table[5] == "| **median of the seeds** | **901** | **701** |"
     assert "-150 [-350, 50]" in table[6]
     assert "520,000; added by these policies: 0." in table[8]
     assert table[8].startswith("50 episodes")
+    assert gap_table.summary([measured]).splitlines()[2] == (
+        "| `Dream-CarRacing-v0` | **901** (900, 901, 902) | **701** (700, 701, 702) | -150 "
+        "| 520,000 |"
+    )
