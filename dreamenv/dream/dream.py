@@ -63,8 +63,9 @@ class Dream(Part):
             seen through the model as the dream is made; see
             :func:`~dreamenv.dream.recorded.recorded_starts` for the memory that it takes. Their
             moments are the dream's start states then, in all that names or draws those.
-        uncertainty: False leaves ``uncertainty`` out of infos, and trust with it. With an ensemble
-            a step then costs a member's, not all elites'.
+        uncertainty: False leaves ``uncertainty`` out of infos, and trust with it. A step of an
+            ensemble that is not compiled, under ``"ts1"`` or ``"tsinf"``, then costs a member's,
+            not all elites'.
         propagation: the members of an ensemble that a step follows: ``"ts1"``, another each step;
             ``"tsinf"``, one for an episode (Chua et al. 2018); ``"mean"``, all on average; or
             ``"member"``, the best. The package's own where None.

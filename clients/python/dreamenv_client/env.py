@@ -112,7 +112,8 @@ class DreamEnv(gym.Env[NDArray[Any], Any]):
 
     def set_knobs(self, **knobs: Any) -> None:
         """Set ``temperature`` (a number or ``[low, high]``), ``termination``,
-        ``termination_temperature`` or ``horizon``; before the first reset as well."""
+        ``termination_temperature``, ``horizon``, ``trust_penalty`` or ``trust_limit``; before the
+        first reset as well."""
         self._lanes.set_knobs(None, knobs)
 
     def snapshot(self) -> LaneSnapshot:

@@ -114,8 +114,8 @@ class DreamVecEnv(VecEnv):
 
     def set_knobs(self, lanes: Iterable[int] | int | None = None, **knobs: Any) -> None:
         """Set ``temperature`` (a number or ``[low, high]``), ``termination``,
-        ``termination_temperature`` or ``horizon`` of some lanes (all if None); before the first
-        reset as well."""
+        ``termination_temperature``, ``horizon``, ``trust_penalty`` or ``trust_limit`` of some lanes
+        (all if None); before the first reset as well."""
         self._lanes.set_knobs(lanes, knobs)
 
     def snapshot(self, lanes: Iterable[int] | int | None = None) -> LaneSnapshot:
