@@ -80,6 +80,37 @@ def test_all_rows_may_follow_one_member(lanes, member):
     assert torch.allclose(own, members.every(inputs, 4)[member], atol=1e-5)
 
 
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+# Of 5 · 512 · 64 numbers, a third is no multiple of what torch computes at once; nor is the whole
+# of 5 · 16 · 33.
+@pytest.mark.parametrize(("lanes", "hidden"), [(512, 64), (GROUP_ROWS, 33)])
+def test_a_row_is_bitwise_the_same_wherever_it_stands(threads, lanes, hidden):
+    """All rows are equal and follow one member: so is what they become, whichever the threads."""
+    members = some_members(5, (WIDTHS[0], hidden, hidden, WIDTHS[-1]))
+    for member in (1, 4):
+        seated = seats(torch.full((lanes,), member), 5)
+        for row in rows_of(20):
+            found = members.own(row.expand(lanes, -1), seated)
+            assert torch.equal(found, found[:1].expand_as(found))
+
+
+def test_with_gradients_members_say_the_same():
+    with torch.inference_mode(False):
+        members, inputs = Members(2, WIDTHS), torch.ones(2, 32, WIDTHS[0])
+        found = members(inputs)
+        found.square().sum().backward()
+        assert all(float(weight.grad.abs().sum()) > 0 for weight in members.weights)
+    assert torch.allclose(members(inputs), found, atol=1e-6)
+    assert torch.equal(inputs, torch.ones_like(inputs))
+
+
 @given(st.integers(1, 6).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, n - 1)))))
 def test_every_lane_has_a_seat_of_its_own_in_its_members_group(drawn):
     groups, chosen = drawn
