@@ -38,7 +38,7 @@ def draw_errors(result: dict[str, Any]) -> Figure:
         row[0].set_ylabel("error, standard deviations")
     for axes in panels[-1]:
         axes.set_xlabel("k, decisions without seeing")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), ncols=6, loc="outside lower center")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), ncols=3, loc="outside lower center")
     return figure
 
 
