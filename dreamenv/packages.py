@@ -166,6 +166,7 @@ def _load(folder: Path, named: Path | None = None) -> Package:
         weights = read_tensors(
             files["model.safetensors"], path / "model.safetensors", lambda _: wanted
         )
+        _refuse_beyond_bounds(config, weights, path / "model.safetensors")
         starts_file = path / "start_states.safetensors"
         starts = read_tensors(
             files["start_states.safetensors"],
@@ -221,6 +222,21 @@ def _wanted_weights(config: PackageConfig, path: Path) -> dict[str, Wanted]:
             fix="Correct the file, or copy or train the package again.",
         ) from error
     return {name: Wanted(("F32", "F16"), tuple(tensor.shape)) for name, tensor in state.items()}
+
+
+def _refuse_beyond_bounds(config: PackageConfig, weights: Mapping[str, Tensor], file: Path) -> None:
+    from dreamenv.models.families import weight_bounds
+
+    for name, (least, most) in weight_bounds(config).items():
+        low, high = float(weights[name].min()), float(weights[name].max())
+        if low < least or high > most:
+            raise PackageError.at(
+                file,
+                name,
+                expected=f"{least:g} to {most:g}",
+                found=f"{low:g} to {high:g}",
+                fix="Train the package again.",
+            )
 
 
 def _wanted_starts(

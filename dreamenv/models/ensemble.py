@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,18 @@ from dreamenv.config import VECTOR_BOUND
 from dreamenv.models.members import Members, seats
 from dreamenv.models.propagation import PROPAGATIONS, Propagation
 from dreamenv.models.world_model import Imagined, Noise, NoiseShape, ObservationKind, State
+
+LEAST_SCALE = 2.0**-126
+"""Of a unit: the least normal float32. What is measured in less, or in 0, may be no number."""
+MOST_LOG_VARIANCE = 100.0
+"""Of its learned bounds: beyond 177 a deviation is infinite, and no number at temperature 0."""
+BOUNDS = {
+    "scale": (LEAST_SCALE, inf),
+    "change_scale": (LEAST_SCALE, inf),
+    "least_log_variance": (-inf, MOST_LOG_VARIANCE),
+    "most_log_variance": (-inf, MOST_LOG_VARIANCE),
+}
+"""Least and most of a package's weights that steps divide by, or raise e to, by name."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from dreamenv.config import DiscreteAction, PackageConfig
-from dreamenv.models.ensemble import Ensemble, EnsembleSizes
+from dreamenv.models.ensemble import BOUNDS, Ensemble, EnsembleSizes
 from dreamenv.models.mdnrnn import MDNRNN, MDNRNNSizes
 
 
@@ -35,6 +35,11 @@ def start_shapes(config: PackageConfig) -> dict[str, tuple[int, ...]]:
         return {"s": (config.latent,)}
     hidden = config.features - config.latent
     return {"z": (config.latent,), "h": (hidden,), "c": (hidden,)}
+
+
+def weight_bounds(config: PackageConfig) -> dict[str, tuple[float, float]]:
+    """Least and most value of the weights that cannot be just any finite numbers, by name."""
+    return BOUNDS if config.family == "ensemble" else {}
 
 
 def _sizes(config: PackageConfig, kind: Any) -> Any:

@@ -15,8 +15,8 @@ from torch import Tensor
 from dreamenv.models.ensemble import Ensemble
 from dreamenv.training.transitions import Transitions
 
-FACTORS = torch.logspace(math.log10(0.05), math.log10(2.0), 24)
-"""That are tried."""
+FACTORS = 2.0 ** torch.linspace(-4.5, 1.0, 23)
+"""That are tried, 0.044 to 2, among them 1: deviations that are right stay as they are."""
 MOST = 2000
 """Transitions that the factors are fitted on."""
 LEAST = 30

@@ -24,14 +24,12 @@ from dreamenv.progress import Progress, silent
 from dreamenv.real_specs import real_horizon
 from dreamenv.threads import one_torch_thread
 from dreamenv.training.ensemble import EnsembleConfig, begin_endings, fit_ensemble, foretold
-from dreamenv.training.termination import fit_threshold
-from dreamenv.training.train import claim_training, split, versions
+from dreamenv.training.held_out import held_out_by, hold_out
+from dreamenv.training.termination import Endings, fit_threshold
+from dreamenv.training.train import claim_training, versions
 from dreamenv.training.transitions import Transitions
 from dreamenv.training.units import fit_units
 
-ENOUGH_EPISODES = 20
-"""With fewer, decisions are held out instead of whole episodes, which would cost too much of what
-is known."""
 UNMEASURED = TrustScale(quantiles=[float(percent) for percent in range(101)])
 """Stands for the scale of trust until there is one, where a package's defaults are checked."""
 
@@ -73,7 +71,11 @@ def train_ensemble(
 ) -> Package:
     """Fit an ensemble on rollouts and save the package; killed, the same call goes on.
 
-    Takes and raises what :func:`dreamenv.training.train.train_mdnrnn` does.
+    Takes and raises what :func:`dreamenv.training.train.train_mdnrnn` does. Held out are whole
+    episodes, or decisions of all of them where there are fewer than 20 or ``initial`` was
+    fitted so: it knows most of each of its episodes. The package's provenance says
+    which (``held_out_by``). In the second case the cut of ``termination="threshold"`` is fitted in
+    episodes that mostly were trained on, and there are no figures of endings.
     """
     config = config or EnsembleTrainConfig()
     rollouts = Rollouts.open(data)
@@ -94,7 +96,8 @@ def train_ensemble(
             ) from error
     folder = out.with_name(out.name + ".training")
     claim_training(folder, rollouts, initial, asdict(config))
-    seen, unseen, judged = _held_out(episodes, config)
+    by = held_out_by(len(episodes), None if initial is None else initial.config.provenance)
+    seen, unseen, judged = hold_out(episodes, config.held_out, by)
     fit_units(model, seen, keep=initial is not None)
     if initial is None:
         begin_endings(model, seen)
@@ -103,8 +106,10 @@ def train_ensemble(
         fit_ensemble(
             model, seen, unseen, config.ensemble, seed=config.seed, folder=folder, progress=progress
         )
-    measured, threshold, trust = _measure(model, unseen, judged)
-    knobs: dict[str, Any] = {"threshold": threshold} | _horizon(rollouts.real)
+    measured, endings, trust = _measure(model, unseen, judged)
+    if by == "episodes":
+        measured |= {"endings_actual": endings.actual, "endings_predicted": endings.predicted}
+    knobs: dict[str, Any] = {"threshold": endings.threshold} | _horizon(rollouts.real)
     if not any(e.terminated for e in episodes):
         knobs["termination"] = "none"
     package = Package(
@@ -116,6 +121,7 @@ def train_ensemble(
                     "real_steps": rollouts.real_steps,
                     "episodes": len(episodes),
                     "held_out": measured,
+                    "held_out_by": by,
                     "training": asdict(config),
                     "versions": versions(),
                 }
@@ -151,39 +157,10 @@ def vector_bank(
     return {"s": s.to(torch.float16), "first": is_first.to(torch.uint8)}
 
 
-def _held_out(
-    episodes: Sequence[Episode], config: EnsembleTrainConfig
-) -> tuple[Transitions, Transitions, list[Episode]]:
-    """Transitions to fit, those held out, and whole episodes to look at endings in: held-out ones
-    where there are enough."""
-    if len(episodes) >= ENOUGH_EPISODES:
-        training, held_out = split(episodes, config.held_out)
-        return Transitions.of(training), Transitions.of(held_out), held_out
-    everything = Transitions.of(episodes)
-    picked = _picked(len(everything), config.held_out)
-    return everything[~picked], everything[picked], list(episodes)
-
-
-def _picked(count: int, share: float) -> Tensor:
-    """Which of so many decisions are held out, bool ``[count]``: of every so many one, at random.
-
-    More decisions leave those before them as they are, whatever the fit's seed: what a model was
-    trained on is not held out from the one that is trained on from it.
-    """
-    every = max(2, round(1.0 / share))
-    places = np.arange(0, count, every)
-    places = places + (np.random.default_rng(0).random(len(places)) * every).astype(np.int64)
-    picked = torch.zeros(count, dtype=torch.bool)
-    picked[torch.from_numpy(places[places < count])] = True
-    if not picked.any():
-        picked[-1] = True
-    return picked
-
-
 def _measure(
     model: Ensemble, unseen: Transitions, judged: Sequence[Episode]
-) -> tuple[dict[str, float], float, TrustScale | None]:
-    """Figures on held-out decisions, the fitted termination cut, and the scale of trust."""
+) -> tuple[dict[str, float], Endings, TrustScale | None]:
+    """Figures on held-out decisions, endings in whole episodes, and the scale of trust."""
     said = foretold(model, unseen)
     ends = foretold(model, Transitions.of(judged))["termination"].split([len(e) for e in judged])
     endings = fit_threshold([p.numpy() for p in ends], [e.terminated for e in judged])
@@ -192,11 +169,9 @@ def _measure(
         "change_rmse": float(said["error"].square().mean().sqrt()),
         "reward_mae": float((said["reward"] - unseen.reward).abs().mean()),
         "reward_bias": float((said["reward"] - unseen.reward).mean()),
-        "endings_actual": endings.actual,
-        "endings_predicted": endings.predicted,
     }
     trust = TrustScale(quantiles=quantiles) if quantiles[95] > 0.0 else None
-    return measured, endings.threshold, trust
+    return measured, endings, trust
 
 
 def _described(

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from dreamenv.config import BoxAction, DiscreteAction
+from dreamenv.errors import PackageError
 from dreamenv.models.families import build, start_shapes
+from dreamenv.packages import save_package
 
 
 def test_a_model_of_the_configs_sizes(make_package):
@@ -90,3 +92,22 @@ def test_ensembles_at_odds_with_themselves_are_refused(make_unsure_package, chan
         change = {"sizes": config.sizes | change["sizes"]}
     with pytest.raises(ValueError, match=message):
         build(config.model_copy(update=change))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("scale", 0.0, "0 to"),
+        ("change_scale", -1.0, "-1 to"),
+        ("most_log_variance", 200.0, "to 200"),
+        ("least_log_variance", 200.0, "to 200"),
+    ],
+)
+def test_weights_that_dream_no_numbers_are_refused(
+    make_unsure_package, tmp_path, name, value, found
+):
+    package = make_unsure_package()
+    save_package(package, tmp_path / "good", "")
+    package.weights[name][0] = value
+    with pytest.raises(PackageError, match=rf"model\.safetensors: {name}: expected .*{found}"):
+        save_package(package, tmp_path / "bad", "")

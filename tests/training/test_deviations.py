@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamenv.models.ensemble import Ensemble, EnsembleSizes
-from dreamenv.training.deviations import LEAST, fit_deviations, mixture_crps
+from dreamenv.training.deviations import FACTORS, LEAST, fit_deviations, mixture_crps
 from dreamenv.training.transitions import Transitions
 
 SIZES = EnsembleSizes(observation=3, action=2, members=4, elites=3, hidden=8, layers=1, outcome=8)
@@ -77,6 +77,15 @@ def test_deviations_are_multiplied_by_what_is_returned_also_at_the_bounds():
     torch.testing.assert_close(same, mean)
     torch.testing.assert_close(after, factors * before)
     assert (factors != 1.0).any()
+
+
+def test_deviations_that_are_right_stay_bitwise_as_they_are():
+    assert (FACTORS == 1.0).sum() == 1
+    model = sure(0.5)
+    before = deviations(model)
+    factors = fit_deviations(model, noisy([0.5] * 3))
+    assert factors.tolist() == [1.0, 1.0, 1.0]
+    assert torch.equal(deviations(model), before)
 
 
 def test_a_handful_of_decisions_changes_nothing():

@@ -27,13 +27,9 @@ from dreamenv.training import ensemble as training
 from dreamenv.training.checkpoint import load_checkpoint
 from dreamenv.training.ensemble import EnsembleConfig
 from dreamenv.training.fit import FitConfig
+from dreamenv.training.held_out import held_out_by, picked
 from dreamenv.training.train import split
-from dreamenv.training.train_ensemble import (
-    EnsembleTrainConfig,
-    _picked,
-    train_ensemble,
-    vector_bank,
-)
+from dreamenv.training.train_ensemble import EnsembleTrainConfig, train_ensemble, vector_bank
 from dreamenv.training.transitions import Transitions
 
 SIZES = dict(members=4, elites=3, hidden=24, layers=1, outcome=24)
@@ -191,18 +187,24 @@ def test_held_out_episodes_are_not_trained_on(data, tmp_path, monkeypatch):
     assert packages[0].config.trust != packages[1].config.trust
 
 
-def test_of_few_episodes_decisions_are_held_out(few, tmp_path, monkeypatch):
-    seen: list[Transitions] = []
+@pytest.fixture
+def held(monkeypatch) -> list[tuple[Transitions, Transitions]]:
+    """What each fit saw, and what was held out."""
+    seen: list[tuple[Transitions, Transitions]] = []
     fit = training.fit_ensemble
 
     def watched(model, data, held_out, *args, **keywords):
-        seen.extend([data, held_out])
+        seen.append((data, held_out))
         fit(model, data, held_out, *args, **keywords)
 
     monkeypatch.setattr("dreamenv.training.train_ensemble.fit_ensemble", watched)
+    return seen
+
+
+def test_of_few_episodes_decisions_are_held_out(few, tmp_path, held):
     train_ensemble(few, tmp_path / "out", BRIEF)
     everything = Transitions.of(Rollouts.open(few).episodes)
-    kept, held_out = ([tuple(o) for o in part.observation.tolist()] for part in seen)
+    kept, held_out = ([tuple(o) for o in part.observation.tolist()] for part in held[0])
     assert len(held_out) in {len(everything) // 5, len(everything) // 5 + 1}
     assert not set(kept) & set(held_out)
     assert sorted(kept + held_out) == sorted(tuple(o) for o in everything.observation.tolist())
@@ -212,13 +214,44 @@ def test_of_few_episodes_decisions_are_held_out(few, tmp_path, monkeypatch):
 @given(st.integers(2, 300), st.integers(0, 300), st.sampled_from([0.01, 0.1, 0.3, 0.5, 0.9]))
 def test_a_decision_once_trained_on_is_never_held_out(count, more, share):
     """As a loop's data grow, of which each round's model is trained on from the last one's."""
-    picked = _picked(count, share)
-    assert 1 <= int(picked.sum()) < count
+    chosen = picked(count, share)
+    assert 1 <= int(chosen.sum()) < count
     every = max(2, round(1.0 / share))
-    assert int(picked.sum()) in {max(1, count // every), count // every + 1}
-    later = _picked(count + more, share)
+    assert int(chosen.sum()) in {max(1, count // every), count // every + 1}
+    later = picked(count + more, share)
     if count >= every:
-        assert torch.equal(later[:count], picked)
+        assert torch.equal(later[:count], chosen)
+
+
+def test_what_a_model_was_trained_on_is_not_held_out_when_it_goes_on(few, data, tmp_path, held):
+    """Five episodes, of which decisions were held out, are among the 125 it goes on with."""
+    first = train_ensemble(few, tmp_path / "first", BRIEF)
+    again = train_ensemble([few, data], tmp_path / "again", BRIEF, initial=first)
+    (known, _), (_, held_out) = held
+    rows = {tuple(row) for row in known.observation.tolist()}
+    assert rows
+    assert not rows & {tuple(row) for row in held_out.observation.tolist()}
+    for package in (first, again):
+        provenance = package.config.provenance
+        assert provenance["held_out_by"] == "decisions"
+        # Endings are counted in whole episodes, which this one was fitted on.
+        assert set(provenance["held_out"]) == {"change_rmse", "reward_mae", "reward_bias"}
+
+
+@pytest.mark.parametrize(
+    ("episodes", "initial", "expected"),
+    [
+        (19, None, "decisions"),
+        (20, None, "episodes"),
+        (20, {"held_out_by": "decisions", "episodes": 30}, "decisions"),
+        (40, {"held_out_by": "episodes", "episodes": 30}, "episodes"),
+        (19, {"held_out_by": "episodes", "episodes": 30}, "decisions"),
+        (40, {"episodes": 19}, "decisions"),  # of before it was written down
+        (40, {"episodes": 20}, "episodes"),
+    ],
+)
+def test_what_is_held_out_follows_from_episodes_and_the_model_before(episodes, initial, expected):
+    assert held_out_by(episodes, initial) == expected
 
 
 def test_the_horizon_is_the_real_envs_own(data, trained, tmp_path):
@@ -235,7 +268,8 @@ def test_data_that_never_ended_make_a_dream_that_never_ends(tmp_path):
     assert package.config.defaults.termination == "none"
     assert package.config.defaults.horizon == 1
     # A chance of one in seven or so, of the few decisions seen and one ending more, not one in two.
-    assert package.config.provenance["held_out"]["endings_predicted"] < 0.3
+    said = training.foretold(package.world_model(), Transitions.of(rollouts.episodes))
+    assert float(said["termination"].mean()) < 0.3
 
 
 def test_discrete_actions(tmp_path):
