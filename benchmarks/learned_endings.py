@@ -117,7 +117,7 @@ def dreamed(
     Returns:
         ``margin`` of what each led to, the ``probability`` of ending and what was ``said``; and
         ``late``, of each ending that the model missed, the decisions that it took to end after
-        all, :data:`PATIENCE` if it did not in so many.
+        all, :data:`PATIENCE` + 1 if it did not in so many, or before its horizon.
     """
     dream = Dream(package, LANES, obs=actor.obs, termination=termination)
     rngs = [np.random.default_rng([0, lane]) for lane in range(LANES)]
@@ -136,7 +136,9 @@ def dreamed(
         probabilities.append(shown.info["termination_probability"][fresh])
         saids.append(shown.terminated[fresh])
         total += int(fresh.sum())
-        late += past[~fresh & (shown.terminated | (past >= PATIENCE))].tolist()
+        late += past[~fresh & shown.terminated].tolist()
+        given_up = ~fresh & ~shown.terminated & (shown.truncated | (past >= PATIENCE))
+        late += [PATIENCE + 1] * int(given_up.sum())
         missed = fresh & ends(margin) & ~shown.terminated
         over = shown.terminated | shown.truncated | (past >= PATIENCE)
         past = np.where(over, 0, past + (missed | ~fresh))
@@ -184,7 +186,7 @@ def measure(
                 row = {"where": f"dreams, {of}", "termination": termination, "near": part}
                 result["rows"].append(row | counted(found["said"][chosen], really[chosen]))
             result["late"][f"dreams, {of}, {termination}"] = np.bincount(
-                found["late"], minlength=PATIENCE + 1
+                found["late"], minlength=PATIENCE + 2
             ).tolist()
             if termination == "sample":
                 margin = curve(found["margin"], found["probability"], EDGES)

@@ -64,7 +64,7 @@ def _late(env: str, late: dict[str, list[int]]) -> str:
     after = [sum(counts) for counts in zip(*late.values(), strict=True)]
     return (
         f"{env}: of {sum(after):,} endings that dreams missed, {after[1]:,} came a decision later, "
-        f"{sum(after[2:-1]):,} after more, {after[-1]:,} not within {len(after) - 1}.\\"
+        f"{sum(after[2:-1]):,} after more, {after[-1]:,} not within {len(after) - 2}.\\"
     )
 
 

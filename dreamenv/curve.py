@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def draw_curve(folder: Path) -> Path | None:
     axes.set_xlabel("real frames that were learned from")
     axes.set_ylabel("return (mean, 95% interval)")
     axes.legend()
-    path, partial = folder / PICTURE, folder / f".{PICTURE}.partial"
+    # Of this process alone: a loop and its control may draw at once.
+    path, partial = folder / PICTURE, folder / f".{PICTURE}.{os.getpid()}.partial"
     figure.savefig(partial, format="png", dpi=120)
     return partial.replace(path)
 

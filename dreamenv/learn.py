@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamenv.config import PackageConfig
+from dreamenv.dream.trust import TRUST_KNOBS
 from dreamenv.learners import DEFAULTS, OFF_POLICY, Settings, algorithm, learn_on, save_policy
 from dreamenv.packages import load_config
 from dreamenv.progress import Progress, silent
@@ -100,6 +101,8 @@ def learn(
     if steps < 1:
         raise ValueError(f"timesteps: expected at least 1, got {steps}")
     chosen: dict[str, Any] = {"device": device, **recipe.knobs, **(knobs or {})}
+    if config.trust is not None and not _needs_trust(config, chosen, restraint):
+        chosen.setdefault("uncertainty", False)  # which nobody would read, and costs a step
     if algo == "cma":
         if initial is not None or restraint is not None:
             raise ValueError("cma: expected neither initial nor restraint, got one of them")
@@ -115,6 +118,8 @@ def learn(
     if settings.pop("normalize_reward", False):
         # Values far from 1 take a network long to reach, and their errors swamp all else.
         env = VecNormalize(env, norm_obs=False, gamma=settings.get("gamma", 0.99))
+    if initial is not None and algo == "dqn":  # which would explore as if it knew nothing
+        settings["exploration_initial_eps"] = settings.get("exploration_final_eps", 0.05)
     try:
         model = algorithm(algo, env, settings, seed, steps)
         watch = Watch(steps, progress)
@@ -156,6 +161,12 @@ def _evolve(
     )
     save_policy(as_policy(evolved.parameters, dream, knobs), out)
     return Learned(out, evolved.timesteps, time.monotonic() - began, evolved.curve)
+
+
+def _needs_trust(config: PackageConfig, knobs: Settings, restraint: Restraint | None) -> bool:
+    """Whether anything depends on how unsure the model is."""
+    asked = [knobs.get(name, getattr(config.defaults, name)) for name in TRUST_KNOBS]
+    return any(asked) or (restraint is not None and restraint.unsure is not None)
 
 
 def _tells(config: PackageConfig, knobs: Settings) -> bool:

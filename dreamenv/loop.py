@@ -21,7 +21,7 @@ from dreamenv.rounds import (
     LoopConfig,
     affordable,
     audited,
-    check_family,
+    check_recipe,
     collected,
     fitted,
     learnt,
@@ -41,7 +41,8 @@ class Round:
     evaluation_steps: int
     """Frames of the real env that evaluation and audits took, all rounds up to this one."""
     collected_return: float
-    """Mean return of the round's new data: the last policy with noise, cut short by patience."""
+    """Mean return of the round's new data: the last policy with noise, cut short by patience and by
+    the budget."""
     dream_return: dict[str, float]
     """mean, low, high of the round's policy in its dream."""
     real_return: dict[str, float]
@@ -64,14 +65,15 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
 
     Raises:
         DataError: the folder belongs to a loop of another configuration, the budget is too small
-            for a first round, or the recipe's family cannot model what the env shows.
+            for a first round or for what was used, the recipe's family cannot model what the env
+            shows, or the learner cannot do what is asked.
         ImportError: the extra ``plots`` is missing, which the audits need.
     """
     if config.recipe.audit:
         from dreamenv.audit.plots import require_matplotlib
 
         require_matplotlib()
-    check_family(config)
+    check_recipe(config)
     if affordable(config, 0, 0) is None:
         first, recipe = config.recipe.first, config.recipe
         enough = (
@@ -83,7 +85,13 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
             f"real_steps: expected {enough} of the first round, got {config.real_steps}"
         )
     _claim(config)
-    known = len(_read_curve(config.out))
+    told = _read_curve(config.out)
+    if told and told[-1]["real_steps"] > config.real_steps:
+        raise DataError(
+            f"real_steps: expected at least the {told[-1]['real_steps']} that the loop in "
+            f"{config.out} has used, got {config.real_steps}"
+        )
+    known = len(told)
     curve: list[Round] = []
     data: list[Path] = []
     episodes: list[Episode] = []

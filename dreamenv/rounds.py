@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium as gym
 import numpy as np
 
 from dreamenv.claim import write_json
@@ -21,10 +22,16 @@ from dreamenv.learn import learn
 from dreamenv.packages import Package, load_package
 from dreamenv.preprocess import build_env
 from dreamenv.progress import Progress, silent
+from dreamenv.real_specs import real_horizon
 from dreamenv.recipes import Recipe, at
 from dreamenv.threads import one_torch_thread
 from dreamenv.training.train import train_mdnrnn
 from dreamenv.training.train_ensemble import EnsembleTrainConfig, train_ensemble
+
+CONTINUOUS, DISCRETE = ("sac", "td3"), ("dqn",)
+"""Learners that take actions of one kind only."""
+UNLIMITED = 1000
+"""Decisions of an episode where the env itself has no limit."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +57,23 @@ class LoopConfig:
         return self.seed * 1000 + number
 
 
-def check_family(config: LoopConfig) -> None:
-    """Refuse an env that the recipe's family cannot model before anything of it is recorded.
+def check_recipe(config: LoopConfig) -> None:
+    """Refuse what would fail once real frames are spent.
 
     Raises:
-        DataError: frames for the family of vectors, or the other way round.
+        DataError: the recipe's family cannot model what the env shows, or the learner takes other
+            actions, or cannot go on or be restrained as the recipe asks.
     """
     env = build_env(config.real)
     try:
-        shown = env.observation_space
+        shown, acts = env.observation_space, env.action_space
     finally:
         env.close()
+    _check_family(config, shown)
+    _check_learner(config, isinstance(acts, gym.spaces.Discrete))
+
+
+def _check_family(config: LoopConfig, shown: gym.Space[Any]) -> None:
     vectors, family = shown.dtype != np.uint8, config.recipe.family
     if vectors != (family == "ensemble"):
         fitting = "ensemble" if vectors else "mdnrnn"
@@ -68,6 +81,28 @@ def check_family(config: LoopConfig) -> None:
             f"{config.real.env_id}: expected {'vectors' if not vectors else 'frames'}, which the "
             f"recipe's family {family} models, got {shown}; give a recipe with "
             f'"family": "{fitting}"'
+        )
+
+
+def _check_learner(config: LoopConfig, discrete: bool) -> None:
+    recipe = config.recipe
+    algo = config.algo or recipe.learn.algo
+    if algo == "cma" and (recipe.keep_policy or recipe.restraint is not None):
+        raise DataError(
+            "cma: expected a recipe without keep_policy and restraint, which it cannot follow; "
+            "choose another learner, or give a recipe of your own"
+        )
+    unsure = None if recipe.restraint is None else recipe.restraint.unsure
+    if unsure is not None and recipe.family != "ensemble":
+        raise DataError(
+            f"restraint: unsure: expected None, got {unsure}: family {recipe.family} does not tell "
+            "how unsure it is; bound its pace instead"
+        )
+    if algo in (CONTINUOUS if discrete else DISCRETE):
+        kind = "discrete" if discrete else "continuous"
+        raise DataError(
+            f"{algo}: expected a learner of {kind} actions, as {config.real.env_id} takes; choose "
+            f"ppo{', dqn' if discrete else ', sac, td3'} or another"
         )
 
 
@@ -85,7 +120,7 @@ def affordable(config: LoopConfig, number: int, used: int) -> CollectConfig | No
         enough = budget >= min(plan.real_steps, recipe.smallest_budget)
         asked = {"real_steps": budget, "episodes": budget}
     else:
-        longest = plan.max_decisions or config.real.max_episode_steps or 1000
+        longest = plan.max_decisions or real_horizon(config.real) or UNLIMITED
         episodes = min(plan.episodes, left // (longest * config.real.frames_per_step))
         enough, asked = episodes >= recipe.smallest_round, {"episodes": episodes}
     if not enough:
@@ -95,7 +130,7 @@ def affordable(config: LoopConfig, number: int, used: int) -> CollectConfig | No
         out=config.round_folder(number) / "data",
         seed=config.round_seed(number),
         workers=config.workers,
-        max_decisions=plan.max_decisions,
+        max_decisions=plan.max_decisions or (None if real_horizon(config.real) else UNLIMITED),
         patience=plan.patience,
         **asked,
     )

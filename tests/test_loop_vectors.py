@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from dreamenv.data.policies import load_policy
 from dreamenv.data.rollouts import Rollouts
 from dreamenv.errors import DataError
 from dreamenv.evaluate import evaluation_seeds
+from dreamenv.learn import learn
 from dreamenv.loop import LoopConfig, Round, loop
 from dreamenv.packages import load_config, load_package
 from dreamenv.real_specs import load_real_spec
@@ -153,6 +155,23 @@ def test_branches_are_the_horizons_of_the_dreams_that_are_learnt_in(whole):
     assert whole[3] == [3, 7, 7]
     stored = [load_config(whole[0] / f"round-{n:02d}" / "package") for n in range(3)]
     assert [(c.defaults.horizon, c.learn.knobs["horizon"]) for c in stored] == [(12, 12)] * 3
+
+
+@pytest.mark.parametrize(("knobs", "tells"), [({}, False), ({"trust_penalty": 0.1}, True)])
+def test_a_dream_tells_its_learner_how_unsure_it_is_where_that_matters(
+    whole, tmp_path, monkeypatch, knobs, tells
+):
+    found: list[bool] = []
+    init = DreamVecEnv.__init__
+
+    def recorded(env: Any, source: Any, num_envs: int = 1, **settings: Any) -> None:
+        found.append(source.open.knobs.get("uncertainty", True))
+        init(env, source, num_envs, **settings)
+
+    monkeypatch.setattr(DreamVecEnv, "__init__", recorded)
+    package = whole[0] / "round-00/package"
+    learn(package, out=tmp_path / "policy.zip", timesteps=32, knobs=knobs)
+    assert found == [tells]
 
 
 def test_each_round_learns_as_long_as_it_should(whole):
@@ -300,6 +319,31 @@ def test_a_restraint_holds_the_dream_against_all_real_episodes_so_far(whole, tmp
         assert [r.stopped for r in again] == [r.stopped for r in rounds]
         if stopped:
             assert "beyond the 0.5 that real episodes vouch for" in str(rounds[0].stopped)
+
+
+@pytest.mark.parametrize(
+    ("real", "changes", "message"),
+    [
+        ("CartPole-v1", {"algo": "sac"}, "sac: expected a learner of discrete actions"),
+        ("Pendulum-v1", {"algo": "dqn"}, "dqn: expected a learner of continuous actions"),
+        ("CartPole-v1", {"algo": "cma"}, "cma: expected a recipe without keep_policy"),
+    ],
+)
+def test_a_learner_that_would_fail_is_refused_before_anything_is_recorded(
+    tmp_path, real, changes, message
+):
+    with pytest.raises(DataError, match=message):
+        loop(config(tmp_path / "out", real, **changes))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_budget_below_what_was_used_is_refused_and_changes_nothing(whole, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(whole[0], out)
+    before = (out / "policy.zip").read_bytes()
+    with pytest.raises(DataError, match=f"expected at least the {BUDGET} that the loop"):
+        loop(config(out, real_steps=100))
+    assert (out / "policy.zip").read_bytes() == before
 
 
 def test_a_family_that_cannot_model_the_env_is_refused_before_anything_is_recorded(tmp_path):

@@ -20,7 +20,7 @@ from dreamenv.models.mdnrnn import MDNRNNSizes
 from dreamenv.progress import LogLines, console
 from dreamenv.real_specs import load_real_spec
 from dreamenv.recipes import FOLDER, Recipe, at, load_recipe, own_recipe
-from dreamenv.rounds import check_family
+from dreamenv.rounds import check_recipe
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
@@ -34,7 +34,7 @@ def test_shipped_recipes_fit_their_env_and_family(path):
     else:
         MDNRNNSizes(**recipe.sizes)
     DreamDefaults(**recipe.defaults)
-    check_family(LoopConfig(real, Path("nowhere"), 1, recipe))
+    check_recipe(LoopConfig(real, Path("nowhere"), 1, recipe))
     if "control" in recipe.model_fields_set:
         with learner(real, recipe.control, seed=0) as model:
             assert model.num_timesteps == 0  # it can take the env's actions
