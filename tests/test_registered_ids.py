@@ -221,7 +221,7 @@ def test_every_algorithm_that_takes_the_actions(dream, algorithm, obs):
     env = gym.make(name, obs=obs, **model)
     kind = "box" if isinstance(env.action_space, gym.spaces.Box) else "discrete"
     learner = getattr(stable_baselines3, algorithm)
-    policy = "CnnPolicy" if obs == "pixels" else "MlpPolicy"
+    policy = "CnnPolicy" if len(env.observation_space.shape) == 3 else "MlpPolicy"
     settings = dict(ALGORITHMS[algorithm], seed=0, device="cpu", policy_kwargs={"net_arch": [8]})
     if algorithm not in TAKES[kind]:
         with pytest.raises(AssertionError, match="action space"):
