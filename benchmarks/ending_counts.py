@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -59,3 +60,33 @@ def curve(
             round(float(t / c), 4) if c else None for t, c in zip(total, count, strict=True)
         ],
     }
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What a step made of lanes ``[n]`` that are followed beyond endings that the model missed."""
+
+    past: NDArray[np.int64]
+    """Decisions that each has been followed for; 0 for those that are not."""
+    late: list[int]
+    """Decisions that each ending which was known now took, one more than the patience if it did not
+    come."""
+    cut: int
+    """Those that the horizon cut before either was known."""
+    given_up: NDArray[np.bool_]
+
+
+def followed(
+    past: NDArray[np.int64],
+    missed: NDArray[np.bool_],
+    terminated: NDArray[np.bool_],
+    truncated: NDArray[np.bool_],
+    patience: int,
+) -> Followed:
+    """Follow endings that were missed, now or before, for up to ``patience`` decisions more."""
+    known = (past > 0) & terminated
+    given_up = (past >= patience) & ~terminated
+    cut = ((past > 0) | missed) & truncated & ~terminated & ~given_up
+    late = past[known].tolist() + [patience + 1] * int(given_up.sum())
+    goes_on = ((past > 0) | missed) & ~(terminated | truncated | given_up)
+    return Followed(np.where(goes_on, past + 1, 0), late, int(cut.sum()), given_up)

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from ending_counts import counted, curve
+from ending_counts import counted, curve, followed
 from ending_plots import draw
 from ending_rules import MARGINS, ends, near
 from ensemble_data import held_out, random_package
@@ -117,11 +117,12 @@ def dreamed(
     Returns:
         ``margin`` of what each led to, the ``probability`` of ending and what was ``said``; and
         ``late``, of each ending that the model missed, the decisions that it took to end after
-        all, :data:`PATIENCE` + 1 if it did not in so many, or before its horizon.
+        all, :data:`PATIENCE` + 1 if it did not in so many; and ``cut``, those that the horizon cut
+        before either was known.
     """
     dream = Dream(package, LANES, obs=actor.obs, termination=termination)
     rngs = [np.random.default_rng([0, lane]) for lane in range(LANES)]
-    margins, probabilities, saids, late = [], [], [], []
+    margins, probabilities, saids, late, cut = [], [], [], [], 0
     past = np.zeros(LANES, np.int64)  # decisions since the rule ended what goes on
     shown = dream.reset(seeds=list(range(LANES)))
     total = 0
@@ -136,12 +137,12 @@ def dreamed(
         probabilities.append(shown.info["termination_probability"][fresh])
         saids.append(shown.terminated[fresh])
         total += int(fresh.sum())
-        late += past[~fresh & shown.terminated].tolist()
-        given_up = ~fresh & ~shown.terminated & (shown.truncated | (past >= PATIENCE))
-        late += [PATIENCE + 1] * int(given_up.sum())
         missed = fresh & ends(margin) & ~shown.terminated
-        over = shown.terminated | shown.truncated | (past >= PATIENCE)
-        past = np.where(over, 0, past + (missed | ~fresh))
+        after = followed(past, missed, shown.terminated, shown.truncated, PATIENCE)
+        late += after.late
+        cut += after.cut
+        past = after.past
+        over = shown.terminated | shown.truncated | after.given_up
         if over.any():
             shown = dream.reset(over)
     dream.close()
@@ -150,6 +151,7 @@ def dreamed(
         "probability": np.concatenate(probabilities).astype(np.float64),
         "said": np.concatenate(saids),
         "late": np.array(late, np.int64),
+        "cut": np.array(cut),
     }
 
 
@@ -168,7 +170,8 @@ def measure(
     if policy is not None:
         few = round(share * 60)
         sets["policy"] = held_out(env, work, few, say, policy=policy, dream=name)
-    result: dict[str, Any] = {"rows": [], "curves": {}, "late": {}, "rule against env": 0}
+    result: dict[str, Any] = {"rows": [], "curves": {}, "late": {}, "cut": {}}
+    result["rule against env"] = 0
     for of, rollouts in sets.items():
         found = judged(package, model, env, rollouts, of)
         result["rows"] += found["rows"]
@@ -188,6 +191,7 @@ def measure(
             result["late"][f"dreams, {of}, {termination}"] = np.bincount(
                 found["late"], minlength=PATIENCE + 2
             ).tolist()
+            result["cut"][f"dreams, {of}, {termination}"] = int(found["cut"])
             if termination == "sample":
                 margin = curve(found["margin"], found["probability"], EDGES)
                 result["curves"][f"dreams, {of}"] = margin

@@ -87,12 +87,21 @@ def first_at(points: list[dict[str, Any]], target: float) -> int | None:
 
 
 def summary(task: Task, work: Path, seeds: list[int]) -> dict[str, Any]:
-    """Of all seeds; never reaching the target counts as more than any number of steps."""
+    """Of all seeds; never reaching the target counts as more than any number of steps.
+
+    Raises:
+        SystemExit: a seed was not run.
+    """
     found: dict[str, Any] = {**asdict(task), "loop": [], "control": []}
     for seed in seeds:
         folder = work / task.env / f"seed-{seed}"
         for which, file in (("loop", "curve.json"), ("control", "control.json")):
             path = folder / file
+            if not path.exists():
+                raise SystemExit(
+                    f"{path}: expected the {which} of seed {seed}, one of {len(seeds)} asked for, "
+                    "found none; run it, with the same command"
+                )
             told = json.loads(path.read_text())
             points = told if which == "loop" else told["points"]
             curve = [[p["real_steps"], p["real_return"]["mean"]] for p in points]

@@ -55,16 +55,20 @@ def endings_table(measured: dict[str, Any]) -> str:
             shares = [_share(of[name]) for name in ("precision", "recall")]
             counts = f"{of['endings']:,} of {of['decisions']:,}"
             lines.append(row([env, where, of["termination"], counts, *shares]))
-    late = [_late(env, found["late"]) for env, found in measured["envs"].items()]
+    late = [_late(env, found["late"], found.get("cut")) for env, found in measured["envs"].items()]
     return "\n".join([*lines, "", *late, "", _by(measured, "learned_endings")]) + "\n"
 
 
-def _late(env: str, late: dict[str, list[int]]) -> str:
-    """What became of the endings that dreams missed."""
+def _late(env: str, late: dict[str, list[int]], cut: dict[str, int] | None) -> str:
+    """What became of the endings that dreams missed; figures from before cut ones were counted
+    apart have them among those not within so many."""
     after = [sum(counts) for counts in zip(*late.values(), strict=True)]
+    horizon = 0 if cut is None else sum(cut.values())
+    apart = "" if cut is None else f", {horizon:,} cut by the horizon before that"
     return (
-        f"{env}: of {sum(after):,} endings that dreams missed, {after[1]:,} came a decision later, "
-        f"{sum(after[2:-1]):,} after more, {after[-1]:,} not within {len(after) - 2}.\\"
+        f"{env}: of {sum(after) + horizon:,} endings that dreams missed, {after[1]:,} came a "
+        f"decision later, {sum(after[2:-1]):,} after more, {after[-1]:,} not within "
+        f"{len(after) - 2}{apart}.\\"
     )
 
 

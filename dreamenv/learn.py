@@ -71,7 +71,8 @@ def learn(
         hyperparameters: of the algorithm, over the package's.
         initial: an SB3 ``.zip`` of your own (it holds pickled Python), of the same algorithm and
             networks, to learn on from, not for ``"cma"``; None to learn from nothing. Off-policy,
-            its own actions fill the replay buffer instead of random ones.
+            its own actions fill the replay buffer instead of random ones, and DQN explores by
+            ``exploration_final_eps`` from the first.
         restraint: bounds past which learning stops; not for ``"cma"``.
         best_real: the most that a real episode was paid a decision, over ``restraint.window``.
 

@@ -13,7 +13,7 @@ from dreamenv.card import card
 from dreamenv.claim import claim, write_json
 from dreamenv.curve import CURVE, draw_curve, log_point
 from dreamenv.data.rollouts import Episode
-from dreamenv.errors import DataError
+from dreamenv.door import check_budget, check_recipe
 from dreamenv.packages import Package, save_package
 from dreamenv.progress import Progress, labelled, silent
 from dreamenv.recipes import own_recipe
@@ -21,7 +21,6 @@ from dreamenv.rounds import (
     LoopConfig,
     affordable,
     audited,
-    check_recipe,
     collected,
     fitted,
     learnt,
@@ -74,23 +73,10 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
 
         require_matplotlib()
     check_recipe(config)
-    if affordable(config, 0, 0) is None:
-        first, recipe = config.recipe.first, config.recipe
-        enough = (
-            f"enough for {recipe.smallest_round} episodes"
-            if first.real_steps is None
-            else f"at least {min(first.real_steps, recipe.smallest_budget)} frames"
-        )
-        raise DataError(
-            f"real_steps: expected {enough} of the first round, got {config.real_steps}"
-        )
+    check_budget(config)
     _claim(config)
     told = _read_curve(config.out)
-    if told and told[-1]["real_steps"] > config.real_steps:
-        raise DataError(
-            f"real_steps: expected at least the {told[-1]['real_steps']} that the loop in "
-            f"{config.out} has used, got {config.real_steps}"
-        )
+    check_budget(config, told[-1]["real_steps"] if told else 0)
     known = len(told)
     curve: list[Round] = []
     data: list[Path] = []
@@ -104,6 +90,7 @@ def loop(config: LoopConfig, progress: Progress = silent) -> list[Round]:
         data.append(asked.out)
         episodes += rollouts.episodes
         used += rollouts.real_steps
+        check_budget(config, used)  # that of a larger one may be there, in no curve yet
         package = fitted(config, number, data, package, staged)
         stopped = learnt(config, number, episodes, staged)
         scores = scored(config, number, staged)

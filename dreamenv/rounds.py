@@ -9,18 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
 
 from dreamenv.claim import write_json
 from dreamenv.config import RealSpec
 from dreamenv.data.collect import CollectConfig, collect
+from dreamenv.data.manifest import FILE, read_manifest
 from dreamenv.data.rollouts import Episode, Rollouts
-from dreamenv.errors import DataError
 from dreamenv.evaluate import evaluate
 from dreamenv.learn import learn
 from dreamenv.packages import Package, load_package
-from dreamenv.preprocess import build_env
 from dreamenv.progress import Progress, silent
 from dreamenv.real_specs import real_horizon
 from dreamenv.recipes import Recipe, at
@@ -28,8 +26,6 @@ from dreamenv.threads import one_torch_thread
 from dreamenv.training.train import train_mdnrnn
 from dreamenv.training.train_ensemble import EnsembleTrainConfig, train_ensemble
 
-CONTINUOUS, DISCRETE = ("sac", "td3"), ("dqn",)
-"""Learners that take actions of one kind only."""
 UNLIMITED = 1000
 """Decisions of an episode where the env itself has no limit."""
 
@@ -55,55 +51,6 @@ class LoopConfig:
     def round_seed(self, number: int) -> int:
         """Of a round's data, fit and learner."""
         return self.seed * 1000 + number
-
-
-def check_recipe(config: LoopConfig) -> None:
-    """Refuse what would fail once real frames are spent.
-
-    Raises:
-        DataError: the recipe's family cannot model what the env shows, or the learner takes other
-            actions, or cannot go on or be restrained as the recipe asks.
-    """
-    env = build_env(config.real)
-    try:
-        shown, acts = env.observation_space, env.action_space
-    finally:
-        env.close()
-    _check_family(config, shown)
-    _check_learner(config, isinstance(acts, gym.spaces.Discrete))
-
-
-def _check_family(config: LoopConfig, shown: gym.Space[Any]) -> None:
-    vectors, family = shown.dtype != np.uint8, config.recipe.family
-    if vectors != (family == "ensemble"):
-        fitting = "ensemble" if vectors else "mdnrnn"
-        raise DataError(
-            f"{config.real.env_id}: expected {'vectors' if not vectors else 'frames'}, which the "
-            f"recipe's family {family} models, got {shown}; give a recipe with "
-            f'"family": "{fitting}"'
-        )
-
-
-def _check_learner(config: LoopConfig, discrete: bool) -> None:
-    recipe = config.recipe
-    algo = config.algo or recipe.learn.algo
-    if algo == "cma" and (recipe.keep_policy or recipe.restraint is not None):
-        raise DataError(
-            "cma: expected a recipe without keep_policy and restraint, which it cannot follow; "
-            "choose another learner, or give a recipe of your own"
-        )
-    unsure = None if recipe.restraint is None else recipe.restraint.unsure
-    if unsure is not None and recipe.family != "ensemble":
-        raise DataError(
-            f"restraint: unsure: expected None, got {unsure}: family {recipe.family} does not tell "
-            "how unsure it is; bound its pace instead"
-        )
-    if algo in (CONTINUOUS if discrete else DISCRETE):
-        kind = "discrete" if discrete else "continuous"
-        raise DataError(
-            f"{algo}: expected a learner of {kind} actions, as {config.real.env_id} takes; choose "
-            f"ppo{', dqn' if discrete else ', sac, td3'} or another"
-        )
 
 
 def affordable(config: LoopConfig, number: int, used: int) -> CollectConfig | None:
@@ -151,7 +98,18 @@ def collected(asked: CollectConfig, progress: Progress) -> Rollouts:
     """The round's data: what is there if it is whole, else collected now."""
     if any(asked.out.glob("shard-*")) and (found := Rollouts.open(asked.out)).complete:
         return found
-    return collect(asked, progress)
+    return collect(_begun(asked), progress)
+
+
+def _begun(asked: CollectConfig) -> CollectConfig:
+    """As much as the folder was begun for: less than is affordable, if the budget has grown."""
+    if not (asked.out / FILE).exists():
+        return asked
+    there = read_manifest(asked.out)
+    budget = there.source.get("real_steps")
+    if asked.real_steps is not None and isinstance(budget, int):
+        asked = replace(asked, real_steps=min(asked.real_steps, budget))
+    return replace(asked, episodes=min(asked.episodes, there.episodes))
 
 
 def fitted(

@@ -380,6 +380,27 @@ def test_too_short_to_fill_the_buffer_it_stays_as_it_was(tiny_package, tmp_path,
     assert (model.learning_starts, model.gradient_steps) == (40, 1)
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_dqn_that_goes_on_does_not_explore_as_if_it_knew_nothing(
+    tiny_discrete_package, tmp_path, monkeypatch, goes_on
+):
+    rates = []
+    on_step = stable_baselines3.DQN._on_step
+
+    def recorded(model):
+        on_step(model)
+        rates.append(model.exploration_rate)
+
+    settings = {"hyperparameters": OFF_POLICY | {"exploration_final_eps": 0.1}, "timesteps": 60}
+    asked = {"algo": "dqn", "num_envs": 4, **settings}
+    first = learn(tiny_discrete_package, out=tmp_path / "first.zip", **asked).path
+    monkeypatch.setattr(stable_baselines3.DQN, "_on_step", recorded)
+    initial = first if goes_on else None
+    learn(tiny_discrete_package, out=tmp_path / "on.zip", initial=initial, **asked)
+    assert (max(rates) == pytest.approx(0.1)) == goes_on
+    assert rates[-1] == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
     ("algo", "settings", "found"),
     [

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 import stable_baselines3
 import torch
@@ -27,6 +29,7 @@ from dreamenv.loop import LoopConfig, Round, loop
 from dreamenv.packages import load_config, load_package
 from dreamenv.real_specs import load_real_spec
 from dreamenv.recipes import Recipe
+from dreamenv.rounds import affordable
 from dreamenv.training.train_ensemble import train_ensemble
 
 BUDGET = 180
@@ -53,6 +56,14 @@ RECIPE = {
     "evaluation_episodes": 2,
     "evaluation_deterministic": True,
     "audit": False,
+}
+EPISODES = {
+    "first": {"episodes": 8, "max_decisions": 5},
+    "next": {"episodes": 20, "max_decisions": 10},
+}
+UNTOLD = {
+    "restraint": {"unsure": 2.0},
+    "learn": RECIPE["learn"] | {"dream": {"uncertainty": False}},
 }
 
 
@@ -327,6 +338,8 @@ def test_a_restraint_holds_the_dream_against_all_real_episodes_so_far(whole, tmp
         ("CartPole-v1", {"algo": "sac"}, "sac: expected a learner of discrete actions"),
         ("Pendulum-v1", {"algo": "dqn"}, "dqn: expected a learner of continuous actions"),
         ("CartPole-v1", {"algo": "cma"}, "cma: expected a recipe without keep_policy"),
+        ("CartPole-v1", {"algo": "trpo"}, "algo: expected one of ppo, .*, got 'trpo'"),
+        ("CartPole-v1", {"recipe": UNTOLD}, "unsure: .*uncertainty=False does not tell how"),
     ],
 )
 def test_a_learner_that_would_fail_is_refused_before_anything_is_recorded(
@@ -335,6 +348,51 @@ def test_a_learner_that_would_fail_is_refused_before_anything_is_recorded(
     with pytest.raises(DataError, match=message):
         loop(config(tmp_path / "out", real, **changes))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "recipe"),
+    [
+        (120, {}),  # the last round's 30 frames are fewer than a round's 50
+        (140, EPISODES),  # and 10 episodes fewer than 20
+    ],
+)
+def test_a_larger_budget_goes_on_with_what_a_smaller_one_had_begun(tmp_path, before, recipe):
+    recipe = recipe | {"rounds": 3}
+    with pytest.raises(KeyboardInterrupt):
+        loop(config(tmp_path, real_steps=before, recipe=recipe), stop_at("round 1: collect", 1))
+    data = tmp_path / "round-01" / "data"
+    begun = (data / "manifest.json").read_bytes()
+    rounds = loop(config(tmp_path, real_steps=300, recipe=recipe))
+    assert (data / "manifest.json").read_bytes() == begun
+    assert Rollouts.open(data).complete
+    assert len(rounds) == 3
+    assert rounds[-1].real_steps <= 300
+
+
+def test_a_larger_rounds_frames_count_before_they_are_in_the_curve(whole, tmp_path):
+    """Collected under a larger budget, and killed: too much for a smaller one, which says so."""
+    with pytest.raises(KeyboardInterrupt):
+        loop(config(tmp_path), stop_at("round 1: ensemble", 1))
+    with pytest.raises(DataError, match=r"expected at least the 140 that the loop .*, got 125"):
+        loop(config(tmp_path, real_steps=125))
+    assert loop(config(tmp_path)) == whole[1]
+
+
+@pytest.mark.parametrize(
+    ("limit", "registered", "longest"), [(None, 200, 200), (30, 200, 30), (None, None, 1000)]
+)
+def test_rounds_of_episodes_are_as_many_as_the_longest_would_leave(
+    tmp_path, monkeypatch, limit, registered, longest
+):
+    monkeypatch.setattr(gym.spec("Pendulum-v1"), "max_episode_steps", registered)
+    spec = RealSpec(env_id="Pendulum-v1", max_episode_steps=limit)
+    recipe = {"first": {"episodes": 100}}
+    asked = affordable(config(tmp_path, spec, recipe=recipe, real_steps=9 * longest + 1), 0, 0)
+    assert asked is not None
+    assert asked.episodes == 9
+    # What nobody else ends, collection does.
+    assert asked.max_decisions == (longest if registered is None else None)
 
 
 def test_a_budget_below_what_was_used_is_refused_and_changes_nothing(whole, tmp_path):
@@ -393,6 +451,26 @@ def test_the_curve_is_drawn_with_and_without_a_control(tmp_path, drawn):
     assert drawn[1].axes[0].lines[2].get_label() == "sac alone, on the real env"
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_loop_and_its_control_may_draw_at_once(tmp_path, monkeypatch):
+    from dreamenv.curve import draw_curve
+
+    save, process = Figure.savefig, os.getpid()
+
+    def saved(figure: Figure, *arguments: Any, **more: Any) -> None:
+        save(figure, *arguments, **more)
+        if os.getpid() == process:  # another one draws, from first to last
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "getpid", lambda: process + 1)
+                draw_curve(tmp_path)
+
+    monkeypatch.setattr(Figure, "savefig", saved)
+    figures = {"mean": 0.0, "low": 0.0, "high": 0.0}
+    point = {"real_steps": 1, "real_return": figures, "dream_return": figures}
+    (tmp_path / "curve.json").write_text(json.dumps([point]))
+    assert draw_curve(tmp_path) == tmp_path / "curve.png"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curve.json", "curve.png"]
 
 
 def test_evaluation_is_of_episodes_that_nobody_learnt_from(whole):

@@ -13,6 +13,7 @@ from dreamenv.card import card
 from dreamenv.cli import app
 from dreamenv.config import DreamDefaults
 from dreamenv.control import learner
+from dreamenv.door import check_recipe
 from dreamenv.errors import DataError
 from dreamenv.loop import LoopConfig, command
 from dreamenv.models.ensemble import EnsembleSizes
@@ -20,7 +21,6 @@ from dreamenv.models.mdnrnn import MDNRNNSizes
 from dreamenv.progress import LogLines, console
 from dreamenv.real_specs import load_real_spec
 from dreamenv.recipes import FOLDER, Recipe, at, load_recipe, own_recipe
-from dreamenv.rounds import check_recipe
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)

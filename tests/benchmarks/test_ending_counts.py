@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from ending_counts import Z, counted, curve, wilson
+from ending_counts import Z, counted, curve, followed, wilson
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,3 +36,32 @@ def test_a_curve_leaves_out_what_lies_beyond_its_edges():
     margin, probability = np.array([-1.0, 0.1, 0.2, 0.9, 7.0]), np.array([1, 0.2, 0.4, 1, 1.0])
     found = curve(margin, probability, np.array([0.0, 0.5, 0.75, 1.0]))
     assert found == {"decisions": [2, 0, 1], "probability": [0.3, None, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("missed", "terminated", "truncated", "late", "cut"),
+    [
+        (1, 2, 9, [1], 0),
+        (1, 4, 9, [3], 0),  # exactly as long as the patience
+        (1, 5, 9, [4], 0),  # a decision too late: given up by then
+        (1, 9, 3, [], 1),
+        (1, 9, 1, [], 1),  # where the ending was missed the horizon came as well
+        (1, 9, 4, [4], 0),  # given up in the same decision
+        (1, 3, 3, [2], 0),
+        (9, 5, 9, [], 0),  # nothing was missed
+        (9, 9, 5, [], 0),
+    ],
+)
+def test_a_missed_ending_counts_once_as_late_or_given_up_or_cut(
+    missed, terminated, truncated, late, cut
+):
+    """Of one lane: the decision in which each happens, with a patience of 3."""
+    past, found, cuts = np.zeros(1, np.int64), [], 0
+    for now in range(8):
+        flags = [np.array([now == at]) for at in (missed, terminated, truncated)]
+        after = followed(past, *flags, 3)
+        past, found, cuts = after.past, found + after.late, cuts + after.cut
+        if after.given_up.any() or flags[1].any() or flags[2].any():
+            assert not past.any()
+            break
+    assert (found, cuts) == (late, cut)
