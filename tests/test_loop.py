@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -10,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -25,6 +25,7 @@ from dreamenv.evaluate import evaluate
 from dreamenv.loop import LoopConfig, loop
 from dreamenv.packages import load_config, load_package
 from dreamenv.recipes import FirstData, NextData, Recipe
+from dreamenv.restraint import Restraint
 
 SCRIPT = Path(__file__).parent / "training" / "block_env.py"
 ROUNDS = 2
@@ -52,6 +53,13 @@ def whole(tmp_path_factory) -> Path:
     assert status == 0
     assert lines[0] == "round 0: collect:0"
     return out
+
+
+@pytest.fixture(autouse=True)
+def block_env(monkeypatch):
+    """The script, whose env is then registered in this process too."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    return importlib.import_module("block_env")
 
 
 def test_it_leaves_the_last_rounds_policy_and_package(whole):
@@ -108,13 +116,9 @@ def test_later_data_are_the_last_policys(whole):
     assert manifests[0].source["seed"] != manifests[1].source["seed"]
 
 
-def test_the_reported_return_is_the_policys(whole, monkeypatch):
+def test_the_reported_return_is_the_policys(whole, block_env):
     """Evaluated again here, on the same episodes of the same real env."""
-    if "TestBlock-v0" not in gym.registry:
-        monkeypatch.syspath_prepend(str(SCRIPT.parent))
-        import block_env
-
-        assert load_config(whole / "package").real == block_env.REAL
+    assert load_config(whole / "package").real == block_env.REAL
     scores = json.loads((whole / "round-01" / "evaluation.json").read_text())
     again = evaluate(whole / "policy.zip", whole / "package", on="real", episodes=2, seed=1001)
     assert again.seeds == scores["real"]["seeds"]
@@ -195,6 +199,13 @@ def test_a_folder_of_another_loop_is_refused(tmp_path, monkeypatch, change, mess
 def test_too_small_a_budget_is_refused_and_leaves_nothing(tmp_path):
     with pytest.raises(DataError, match="enough for 8 episodes of the first round, got 95"):
         loop(config_of(tmp_path / "loop", real_steps=95))  # 8 · 12 = 96
+    assert not (tmp_path / "loop").exists()
+
+
+def test_a_restraint_by_what_the_family_does_not_tell_is_refused_and_leaves_nothing(tmp_path):
+    recipe = Recipe(restraint=Restraint(unsure=2.0), audit=False)
+    with pytest.raises(DataError, match=r"got 2\.0: family mdnrnn does not tell how unsure"):
+        loop(config_of(tmp_path / "loop", recipe=recipe, real_steps=100_000))
     assert not (tmp_path / "loop").exists()
 
 
