@@ -209,7 +209,7 @@ def test_a_real_env_that_the_server_alone_knows(far, packages):
     assert remote.observation_space == near.observation_space
     raw = build_env(near._config.real)
     assert raw.observation_space.shape != (16, 16, 3)  # lively's own real env is not its frames
-    with pytest.raises(dreamenv.errors.DataError, match="expects frames and actions"):
+    with pytest.raises(dreamenv.errors.DataError, match="expects observations and actions"):
         remote.reset(seed=0)
     raw.close()
 
