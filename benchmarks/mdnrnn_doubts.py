@@ -38,7 +38,7 @@ def own_spread(model: MDNRNN, h: Tensor, z: Tensor) -> dict[str, Tensor]:
     square = (logits.softmax(-1) * model.reward_bins.square()).sum(-1)
     mixture = model.following(h)
     weights = mixture.logits.softmax(-2)
-    center = (weights * mixture.mean).sum(-2, keepdim=True)
+    center = expected(mixture).unsqueeze(-2)
     variance = (weights * ((2.0 * mixture.log_scale).exp() + (mixture.mean - center) ** 2)).sum(-2)
     return {
         "reward, predicted deviation": (square - mean.square()).clamp_min(0.0).sqrt(),

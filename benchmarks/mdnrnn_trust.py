@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from mdnrnn_doubts import doubts, expected, own_spread
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import rankdata, spearmanr
 
 from dreamenv.actor import Actor
 from dreamenv.audit.bootstrap import resample
@@ -43,6 +43,8 @@ SAMPLES = 8
 """Draws of the next latent over which a predicted reward is averaged."""
 BLOCK = 50
 """Decisions that a dream's pay is looked at together."""
+LAP = 200
+"""Decision after which a real lap is driven, and only the dream pays on."""
 RESAMPLES = 1000
 
 
@@ -179,16 +181,11 @@ def dreamt(
     return np.stack(rewards), told
 
 
-def spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    return float(np.corrcoef(rankdata(x.ravel()), rankdata(y.ravel()))[0, 1])
-
-
 def in_dreams(
     rewards: NDArray[np.float64],
     told: dict[str, NDArray[np.float64]],
     real: dict[str, NDArray[np.float64]],
     highest: float,
-    lap: int = 200,
 ) -> dict[str, Any]:
     """Where a dream flatters against where it does not.
 
@@ -196,7 +193,6 @@ def in_dreams(
         told: by name, ``[decisions, episodes]``.
         real: of the same policy's real decisions.
         highest: the best that a real episode was paid a decision over :data:`BLOCK`.
-        lap: decision after which a real lap is driven, and only the dream pays on.
     """
     blocks = rewards[: len(rewards) // BLOCK * BLOCK].reshape(-1, BLOCK, rewards.shape[1]).mean(1)
     table: dict[str, Any] = {
@@ -209,14 +205,16 @@ def in_dreams(
         flattered = own[blocks > highest]
         table[name] = {
             "real": float(real[name].mean()) / unit,
-            "dreamt before decision 200": float(doubt[:lap].mean()) / unit,
-            "dreamt after it": float(doubt[lap:].mean()) / unit,
+            f"dreamt before decision {LAP}": float(doubt[:LAP].mean()) / unit,
+            "dreamt after it": float(doubt[LAP:].mean()) / unit,
             "in blocks paid more than any real one": float(flattered.mean()) / unit
             if flattered.size
             else None,
-            "rank correlation with the pay of its block": spearman(own, blocks),
-            "rank correlation with the return of its episode": spearman(
-                doubt.mean(0), rewards.sum(0)
+            "rank correlation with the pay of its block": float(
+                spearmanr(own, blocks, axis=None).statistic
+            ),
+            "rank correlation with the return of its episode": float(
+                spearmanr(doubt.mean(0), rewards.sum(0)).statistic
             ),
         }
     return table

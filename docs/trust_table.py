@@ -84,7 +84,7 @@ def ranks_table(measured: dict[str, Any]) -> str:
     ]
     for name, found in measured["ranks"].items():
         kinds = [
-            f"{k['value']:.2f} [{k['low']:.2f}, {k['high']:.2f}]"
+            interval(k["value"], k["low"], k["high"])
             for k in (found["spearman"]["epistemic"], found["spearman"]["aleatoric"])
         ]
         spread = ["{:.2g} ({:.2g})".format(*found[n]) for n in ("error", "uncertainty", "noise")]

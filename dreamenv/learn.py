@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamenv.config import PackageConfig
-from dreamenv.dream.trust import TRUST_KNOBS
+from dreamenv.dream.trust import trust_asked
 from dreamenv.learners import DEFAULTS, OFF_POLICY, Settings, algorithm, learn_on, save_policy
 from dreamenv.packages import load_config
 from dreamenv.progress import Progress, silent
@@ -102,15 +102,16 @@ def learn(
     if steps < 1:
         raise ValueError(f"timesteps: expected at least 1, got {steps}")
     chosen: dict[str, Any] = {"device": device, **recipe.knobs, **(knobs or {})}
-    if config.trust is not None and not _needs_trust(config, chosen, restraint):
+    unsure = None if restraint is None else restraint.unsure
+    if config.trust is not None and unsure is None and not trust_asked(config, **chosen):
         chosen.setdefault("uncertainty", False)  # which nobody would read, and costs a step
     if algo == "cma":
         if initial is not None or restraint is not None:
             raise ValueError("cma: expected neither initial nor restraint, got one of them")
         return _evolve(dream, path, steps, seed, chosen, settings, progress)
-    if restraint is not None and restraint.unsure is not None and not _tells(config, chosen):
+    if unsure is not None and not _tells(config, chosen):
         raise ValueError(
-            f"restraint: unsure: expected None, got {restraint.unsure}: {config.name} (family "
+            f"restraint: unsure: expected None, got {unsure}: {config.name} (family "
             f"{config.family}) does not tell how unsure it is; bound its pace instead"
         )
     lanes = DreamVecEnv(dream, num_envs=recipe.num_envs if num_envs is None else num_envs, **chosen)
@@ -162,12 +163,6 @@ def _evolve(
     )
     save_policy(as_policy(evolved.parameters, dream, knobs), out)
     return Learned(out, evolved.timesteps, time.monotonic() - began, evolved.curve)
-
-
-def _needs_trust(config: PackageConfig, knobs: Settings, restraint: Restraint | None) -> bool:
-    """Whether anything depends on how unsure the model is."""
-    asked = [knobs.get(name, getattr(config.defaults, name)) for name in TRUST_KNOBS]
-    return any(asked) or (restraint is not None and restraint.unsure is not None)
 
 
 def _tells(config: PackageConfig, knobs: Settings) -> bool:

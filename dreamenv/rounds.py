@@ -60,6 +60,8 @@ def affordable(config: LoopConfig, number: int, used: int) -> CollectConfig | No
         return None
     plan = recipe.next if number else recipe.first
     left = config.real_steps - used
+    limit = real_horizon(config.real)
+    most = plan.max_decisions or (None if limit else UNLIMITED)
     asked: dict[str, Any]
     if plan.real_steps is not None:
         # A budget, not a number of episodes: as many as it takes.
@@ -67,7 +69,7 @@ def affordable(config: LoopConfig, number: int, used: int) -> CollectConfig | No
         enough = budget >= min(plan.real_steps, recipe.smallest_budget)
         asked = {"real_steps": budget, "episodes": budget}
     else:
-        longest = plan.max_decisions or real_horizon(config.real) or UNLIMITED
+        longest = plan.max_decisions or limit or UNLIMITED
         episodes = min(plan.episodes, left // (longest * config.real.frames_per_step))
         enough, asked = episodes >= recipe.smallest_round, {"episodes": episodes}
     if not enough:
@@ -77,7 +79,7 @@ def affordable(config: LoopConfig, number: int, used: int) -> CollectConfig | No
         out=config.round_folder(number) / "data",
         seed=config.round_seed(number),
         workers=config.workers,
-        max_decisions=plan.max_decisions or (None if real_horizon(config.real) else UNLIMITED),
+        max_decisions=most,
         patience=plan.patience,
         **asked,
     )

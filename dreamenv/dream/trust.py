@@ -32,6 +32,13 @@ def check_trust(config: PackageConfig, **knobs: Any) -> None:
         )
 
 
+def trust_asked(config: PackageConfig, **knobs: Any) -> dict[str, float]:
+    """Those of trust's knobs that are not 0, the package's defaults where none is given."""
+    given = {name: knobs.get(name) for name in TRUST_KNOBS}
+    held = {n: getattr(config.defaults, n) if v is None else v for n, v in given.items()}
+    return {name: value for name, value in held.items() if value}
+
+
 def untold(config: PackageConfig, **knobs: Any) -> PackageConfig:
     """The config of a dream that does not tell how unsure it is.
 
@@ -41,15 +48,13 @@ def untold(config: PackageConfig, **knobs: Any) -> PackageConfig:
     Raises:
         ValueError: trust is asked for, or the package's default.
     """
-    defaults = {name: getattr(config.defaults, name) for name in TRUST_KNOBS}
-    for name, default in defaults.items():
-        asked = knobs.get(name)
-        if asked or (asked is None and default):
-            raise ValueError(
-                f"uncertainty is False, but {name} is {asked or default!r}"
-                f"{'' if asked else ', which is the default of ' + config.name}; expected 0 "
-                f"beside it. Leave uncertainty=False out, or set {name}=0."
-            )
+    for name, value in trust_asked(config, **knobs).items():
+        own = knobs.get(name) is None
+        raise ValueError(
+            f"uncertainty is False, but {name} is {value!r}"
+            f"{', which is the default of ' + config.name if own else ''}; expected 0 "
+            f"beside it. Leave uncertainty=False out, or set {name}=0."
+        )
     off = config.defaults.model_copy(update=dict.fromkeys(TRUST_KNOBS, 0.0))
     return config.model_copy(update={"trust": None, "defaults": off})
 
