@@ -18,6 +18,7 @@ import os
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,29 +72,37 @@ def random_package(hidden: int) -> Package:
 
 
 def bare(
-    package: Package, lanes: int, *, tells: bool, looped: Rows | None = None, compiled: bool = False
+    package: Package,
+    lanes: int,
+    *,
+    device: str,
+    tells: bool,
+    looped: Rows | None = None,
+    compiled: bool = False,
 ) -> Callable[[], torch.Tensor]:
-    """One step of the model by itself, from its last state; gives the next one."""
-    model = package.world_model("cpu")
+    """One step of the model by itself, from its last state, waited for; gives the next one."""
+    model = package.world_model(device)
     assert isinstance(model, Ensemble)
     model.tells = tells
     stepped = model.step if looped is None else Looped(model, looped).step
     if compiled:
         stepped = torch.compile(stepped, fullgraph=True)
     generator = torch.Generator().manual_seed(0)
-    state = model.begin({"s": torch.randn(lanes, OBSERVATION, generator=generator)})
-    actions = torch.rand(ACTIONS, lanes, ACTION, generator=generator) * 2 - 1
+    state = model.begin({"s": torch.randn(lanes, OBSERVATION, generator=generator).to(device)})
+    actions = (torch.rand(ACTIONS, lanes, ACTION, generator=generator) * 2 - 1).to(device)
     noise = Noise(
-        torch.rand(lanes, 1, generator=generator).clamp(1e-6, 1 - 1e-6),
-        torch.randn(lanes, OBSERVATION, generator=generator),
+        torch.rand(lanes, 1, generator=generator).clamp(1e-6, 1 - 1e-6).to(device),
+        torch.randn(lanes, OBSERVATION, generator=generator).to(device),
     )
-    temperature, at = torch.ones(lanes), 0
+    temperature, at = torch.ones(lanes, device=device), 0
 
     def run() -> torch.Tensor:
         nonlocal state, at
         at = (at + 1) % ACTIONS
         with torch.inference_mode(), torch._dynamo.config.patch(DYNAMO):
             state = stepped(state, actions[at], temperature, noise).state
+        if device != "cpu":
+            torch.cuda.synchronize()
         return state["s"]
 
     return run
@@ -141,21 +150,22 @@ RATIOS = {
 
 def measured(hidden: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures of one width, with the threads that torch has now."""
-    package, lanes = random_package(hidden), arguments.lanes
-    same_numbers(package, lanes)
+    package, lanes, device = random_package(hidden), arguments.lanes, arguments.device
+    same_numbers(package, lanes, device)
+    bare_here, whole_here = partial(bare, device=device), partial(whole, device=device)
     runs: dict[str, Callable[[], Any]] = {}
     for tells, name in ((True, "telling"), (False, "not telling")):
-        runs[f"step, {name}"] = bare(package, lanes, tells=tells)
-        runs[f"looped, {name}"] = bare(package, lanes, tells=tells, looped="all")
-        runs[f"Dream, {name}"] = whole(package, lanes, uncertainty=tells)
-        runs[f"Dream, {name}, looped"] = whole(package, lanes, uncertainty=tells, looped="all")
-    runs["looped over own lanes"] = bare(package, lanes, tells=False, looped="own")
+        runs[f"step, {name}"] = bare_here(package, lanes, tells=tells)
+        runs[f"looped, {name}"] = bare_here(package, lanes, tells=tells, looped="all")
+        runs[f"Dream, {name}"] = whole_here(package, lanes, uncertainty=tells)
+        runs[f"Dream, {name}, looped"] = whole_here(package, lanes, uncertainty=tells, looped="all")
+    runs["looped over own lanes"] = bare_here(package, lanes, tells=False, looped="own")
     if not arguments.eager:
-        runs["step, telling, compiled"] = bare(package, lanes, tells=True, compiled=True)
-        runs["looped, telling, compiled"] = bare(
+        runs["step, telling, compiled"] = bare_here(package, lanes, tells=True, compiled=True)
+        runs["looped, telling, compiled"] = bare_here(
             package, lanes, tells=True, looped="all", compiled=True
         )
-        runs["Dream, telling, compiled"] = whole(package, lanes, compile=True)
+        runs["Dream, telling, compiled"] = whole_here(package, lanes, compile=True)
     cases: dict[str, Timed] = {n: lambda s, run=run: timed(run, s) for n, run in runs.items()}
     peer = None
     if arguments.peer_python:
@@ -188,11 +198,13 @@ def measured(hidden: int, arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def same_numbers(package: Package, lanes: int) -> None:
+def same_numbers(package: Package, lanes: int, device: str) -> None:
     """Refuse to time loops that compute something else."""
-    own = bare(package, lanes, tells=False)
-    others = [bare(package, lanes, tells=True)]
-    others += [bare(package, lanes, tells=True, looped=rows) for rows in ("all", "own")]
+    own = bare(package, lanes, device=device, tells=False)
+    others = [bare(package, lanes, device=device, tells=True)]
+    others += [
+        bare(package, lanes, device=device, tells=True, looped=rows) for rows in ("all", "own")
+    ]
     for _ in range(3):
         expected = own()
         for other in others:
@@ -202,6 +214,7 @@ def same_numbers(package: Package, lanes: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lanes", type=int, default=1024)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--hidden", type=int, nargs="+", default=[64, 200])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, torch.get_num_threads()])
     parser.add_argument("--rounds", type=int, default=9)
@@ -220,6 +233,7 @@ def main() -> None:
         "lanes": arguments.lanes,
         "rounds": arguments.rounds,
         "cores": os.cpu_count(),
+        "device": "cpu" if arguments.device == "cpu" else torch.cuda.get_device_name(),
         "cases": results,
     }
     if arguments.out:

@@ -57,10 +57,13 @@ def judged(
     with torch.inference_mode():
         judging = torch.cat([s, model.embed(data.action), following], dim=1)
         outcomes = model.outcome.every(judging, model.sizes.elites)
-        known = torch.sigmoid(outcomes[..., 1]).double().numpy()
-        dreamt = stepped(model, s, data.action)
+        known = torch.sigmoid(model.ending(outcomes, following)).double().numpy()
+        judges = {"real observation": known, "one dreamed step": stepped(model, s, data.action)}
+        if model.healthy is not None:  # what its networks would have said
+            networks = torch.sigmoid(outcomes[..., 1]).double().numpy()
+            judges["real observation, by networks"] = networks
     rows = []
-    for where, probability in (("real observation", known), ("one dreamed step", dreamt)):
+    for where, probability in judges.items():
         rows += rows_of(
             f"{where}, {name}", really, near(margin), probability, package.config.defaults.threshold
         )

@@ -51,7 +51,7 @@ class Looped:
         return Imagined(
             state={"s": following, "member": state["member"]},
             reward=model.reward(outcome),
-            termination_logit=outcome[:, 1],
+            termination_logit=model.ending(outcome, following),
             uncertainty=unsure,
         )
 
@@ -64,7 +64,7 @@ def networks(members: Members, count: int) -> list[nn.Sequential]:
         last = len(members.weights) - 1
         for at, (weight, bias) in enumerate(zip(members.weights, members.biases, strict=True)):
             outputs = members.outputs if at == last else weight.shape[2]
-            linear = nn.Linear(weight.shape[1], outputs)
+            linear = nn.Linear(weight.shape[1], outputs, device=weight.device)
             with torch.no_grad():
                 linear.weight.copy_(weight[member, :, :outputs].T)
                 linear.bias.copy_(bias[member, 0, :outputs])

@@ -37,6 +37,8 @@ def card(config: PackageConfig) -> str:
         lines.append("- It knows how unsure it is: `trust_penalty` and `trust_limit` apply.")
     if "command" in provenance:
         lines.append(f"- Made by `{provenance['command']}`.")
+    if sides := provenance.get("healthy_range"):
+        lines.append(f"- Episodes end where, as the data show, {_where(sides)}.")
     lines += [f"- {note}" for note in provenance.get("notes", [])]
     if curve := provenance.get("curve"):
         begun = "went on from the last round's" if provenance.get("keep_policy") else "is new"
@@ -56,6 +58,15 @@ def card(config: PackageConfig) -> str:
             for r in curve
         ]
     return "\n".join(lines) + "\n"
+
+
+def _where(sides: list[dict[str, Any]]) -> str:
+    """In words: the bounds that a state leaves its healthy range by, in the real env's units."""
+    return " or ".join(
+        f"`observation[{side['number']}]` is {'above' if side['sign'] > 0 else 'below'} "
+        f"{side['bound']:.4g}"
+        for side in sides
+    )
 
 
 def _interval(figure: dict[str, Any]) -> str:

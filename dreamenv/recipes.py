@@ -49,8 +49,8 @@ class NextData(Strict):
     """
 
     episodes: Episodes = 50
-    real_steps: Count | None = None
-    """Likewise."""
+    real_steps: Count | Annotated[list[Count], Field(min_length=1)] | None = None
+    """Likewise; a list is from round 1 on. A budget below an episode's length cuts good ones."""
     noise: Annotated[float, Field(ge=0, le=10)] = 0.5
     deterministic: bool = True
     random_prefix: Annotated[int, Field(ge=0)] = 0

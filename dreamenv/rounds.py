@@ -63,10 +63,13 @@ def affordable(config: LoopConfig, number: int, used: int) -> CollectConfig | No
     limit = real_horizon(config.real)
     most = plan.max_decisions or (None if limit else UNLIMITED)
     asked: dict[str, Any]
-    if plan.real_steps is not None:
+    planned = plan.real_steps
+    if isinstance(planned, list):
+        planned = at(planned, number - 1)
+    if planned is not None:
         # A budget, not a number of episodes: as many as it takes.
-        budget = min(plan.real_steps, left)
-        enough = budget >= min(plan.real_steps, recipe.smallest_budget)
+        budget = min(planned, left)
+        enough = budget >= min(planned, recipe.smallest_budget)
         asked = {"real_steps": budget, "episodes": budget}
     else:
         longest = plan.max_decisions or limit or UNLIMITED

@@ -47,3 +47,19 @@ def test_a_card_of_frames(make_package, curve):
     assert "| round | real frames | evaluation frames |" in text
     assert "ensemble" not in text
     assert "trust" not in text
+
+
+def test_where_episodes_end_is_said_in_the_real_envs_units(make_unsure_package):
+    provenance = {
+        "healthy_range": [
+            {"number": 0, "sign": -1, "bound": 0.70004},
+            {"number": 1, "sign": 1, "bound": 0.2},
+        ]
+    }
+    config = make_unsure_package().config
+    text = card(config.model_copy(update={"provenance": provenance}))
+    assert (
+        "- Episodes end where, as the data show, `observation[0]` is below 0.7 or "
+        "`observation[1]` is above 0.2.\n"
+    ) in text
+    assert "Episodes end where" not in card(config)

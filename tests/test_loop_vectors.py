@@ -162,6 +162,15 @@ def test_budgets_are_used_to_the_frame(whole):
     assert [r.audit for r in rounds] == [r.stopped for r in rounds] == [None] * 3
 
 
+def test_budgets_of_later_rounds_may_differ(tmp_path):
+    changed = {"next": RECIPE["next"] | {"real_steps": [50, 70]}}
+    asked = config(tmp_path, recipe=changed, real_steps=10_000)
+    budgets = [affordable(asked, number, 90 * number).real_steps for number in range(5)]
+    assert budgets == [90, 50, 70, 70, 70]
+    with pytest.raises(ValueError, match=r"next\.real_steps"):
+        config(tmp_path, recipe={"next": {"real_steps": []}})
+
+
 def test_branches_are_the_horizons_of_the_dreams_that_are_learnt_in(whole):
     assert whole[3] == [3, 7, 7]
     stored = [load_config(whole[0] / f"round-{n:02d}" / "package") for n in range(3)]

@@ -3,7 +3,8 @@ MBPO), for envs whose observation is a vector of numbers.
 
 Each member predicts a Gaussian of the change of state; reward and termination are read from the
 state, the action *and* the next state that was drawn, so that they judge the future that was
-dreamed and not its average. Everything within is in normalised units.
+dreamed and not its average. Where the data show that episodes end by a range of states, it says
+alone (:mod:`dreamenv.models.healthy`). Everything within is in normalised units.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dreamenv.config import VECTOR_BOUND
+from dreamenv.models.healthy import HealthyRange
 from dreamenv.models.members import Members, seats
 from dreamenv.models.propagation import PROPAGATIONS, Propagation
 from dreamenv.models.world_model import Imagined, Noise, NoiseShape, ObservationKind, State
@@ -52,6 +54,8 @@ class EnsembleSizes:
     """Hidden layers of the dynamics."""
     outcome: int = 64
     """Width of the two hidden layers that reward and termination are read from."""
+    healthy_range: int = 0
+    """1 if episodes end where the state leaves a learned range; else the outcome networks say."""
     propagation: int = 0
     """Place in :data:`PROPAGATIONS` of what dreams follow unless told otherwise."""
     latent_bound: float = 20.0
@@ -69,8 +73,10 @@ class EnsembleSizes:
             raise ValueError(
                 f"elites: expected at most the {self.members} members, got {self.elites}"
             )
-        if not _whole(self.discrete) or self.discrete not in (0, 1):
-            raise ValueError(f"discrete: expected 0 or 1, got {self.discrete}")
+        for name in ("discrete", "healthy_range"):
+            flag = getattr(self, name)
+            if not _whole(flag) or flag not in (0, 1):
+                raise ValueError(f"{name}: expected 0 or 1, got {flag}")
         if not _whole(self.propagation) or self.propagation not in range(len(PROPAGATIONS)):
             raise ValueError(
                 f"propagation: expected 0 to {len(PROPAGATIONS) - 1}, got {self.propagation}"
@@ -125,6 +131,7 @@ class Ensemble(nn.Module):
         self.dynamics = Members(sizes.members, [n + sizes.action, *wide, 2 * n])
         judging = [2 * n + sizes.action, sizes.outcome, sizes.outcome, 2]
         self.outcome = Members(sizes.members, judging)
+        self.healthy = HealthyRange(n, sizes.latent_bound) if sizes.healthy_range else None
         self.least_log_variance = nn.Parameter(torch.empty(n))
         self.most_log_variance = nn.Parameter(torch.empty(n))
         self.reset_log_variance_bounds()
@@ -183,7 +190,7 @@ class Ensemble(nn.Module):
         return Imagined(
             state={"s": following, "member": kept},
             reward=self.reward(outcome),
-            termination_logit=outcome[..., 1],
+            termination_logit=self.ending(outcome, following),
             uncertainty=unsure,
         )
 
@@ -237,6 +244,14 @@ class Ensemble(nn.Module):
         offset, scale = self.reward_scale.unbind()
         low, high = self.reward_range.unbind()
         return (outcome[..., 0] * scale + offset).clamp(low, high)
+
+    def ending(self, outcome: Tensor, following: Tensor) -> Tensor:
+        """Logits ``[...]`` of the ending, of what the outcome networks give ``[..., 2]`` and the
+        states ``[..., observation]`` that they judge."""
+        if self.healthy is None:
+            return outcome[..., 1]
+        logits: Tensor = self.healthy(following)
+        return logits.expand(outcome.shape[:-1])
 
     def _followed(self, kept: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """The elite that each lane keeps, and the one it follows in this step, int64 ``[lanes]``.

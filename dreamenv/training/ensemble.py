@@ -35,6 +35,9 @@ class EnsembleConfig:
     learning_rate: float = 3e-3
     weight_decay: float = 5e-5
     reward_weight: float = 1.0
+    healthy_range: bool = True
+    """Whether a range of states may say where episodes end, where it does so better than the
+    networks (:mod:`dreamenv.training.healthy`)."""
 
 
 @torch.no_grad()
@@ -151,7 +154,7 @@ def foretold(model: Ensemble, data: Transitions) -> dict[str, Tensor]:
 
     Returns:
         ``error`` of the mean change ``[N, n]`` in its own units, ``reward`` ``[N]`` in the real
-        env's, ``termination`` ``[N]``, a probability, and ``uncertainty`` ``[N]``, epistemic.
+        env's, and ``uncertainty`` ``[N]``, epistemic.
     """
     s, elites = model.normalised(data.observation), model.sizes.elites
     acted = torch.cat([s, model.embed(data.action)], dim=1)
@@ -162,6 +165,19 @@ def foretold(model: Ensemble, data: Transitions) -> dict[str, Tensor]:
     return {
         "error": change - target,
         "reward": model.reward(outcome).mean(0),
-        "termination": torch.sigmoid(outcome[..., 1]).mean(0),
         "uncertainty": Uncertainty.of(means, deviations).epistemic,
     }
+
+
+@torch.inference_mode()
+def endings_foretold(model: Ensemble, data: Transitions) -> Tensor:
+    """Probability of ending ``[elites, N]`` that dreams give each transition, at a next state that
+    each elite draws, as dreams do: at the average one, a boundary that only the noise crosses would
+    never be crossed."""
+    s, elites = model.normalised(data.observation), model.sizes.elites
+    acted = torch.cat([s, model.embed(data.action)], dim=1)
+    means, deviations = model.spread(model.dynamics.every(acted, elites))
+    noise = torch.randn(means.shape, generator=torch.Generator().manual_seed(0))
+    following = model.moved(s, means + deviations * noise)
+    outcome = model.outcome(torch.cat([acted.expand(elites, -1, -1), following], dim=-1))
+    return torch.sigmoid(model.ending(outcome, following))

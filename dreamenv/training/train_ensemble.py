@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,14 @@ from dreamenv.packages import Package, load_package, save_package
 from dreamenv.progress import Progress, silent
 from dreamenv.real_specs import real_horizon
 from dreamenv.threads import one_torch_thread
-from dreamenv.training.ensemble import EnsembleConfig, begin_endings, fit_ensemble, foretold
+from dreamenv.training.ensemble import (
+    EnsembleConfig,
+    begin_endings,
+    endings_foretold,
+    fit_ensemble,
+    foretold,
+)
+from dreamenv.training.healthy import with_healthy_range
 from dreamenv.training.held_out import held_out_by, hold_out
 from dreamenv.training.termination import Endings, fit_threshold
 from dreamenv.training.train import claim_training, versions
@@ -89,7 +96,7 @@ def train_ensemble(
     model = Ensemble(sizes)
     if initial is not None:
         try:
-            model.load_state_dict(initial.weights)
+            model.load_state_dict(_networks(initial))
         except RuntimeError as error:
             raise DataError(
                 f"initial: expected a package of sizes {asdict(sizes)}, got {initial.config.sizes}"
@@ -106,6 +113,11 @@ def train_ensemble(
         fit_ensemble(
             model, seen, unseen, config.ensemble, seed=config.seed, folder=folder, progress=progress
         )
+    if config.ensemble.healthy_range:
+        model, sides = with_healthy_range(model, seen, unseen)
+        if sides:
+            ends = [{"number": s.number, "sign": s.sign, "bound": s.bound} for s in sides]
+            provenance = {"healthy_range": ends} | (provenance or {})
     measured, endings, trust = _measure(model, unseen, judged)
     if by == "episodes":
         measured |= {"endings_actual": endings.actual, "endings_predicted": endings.predicted}
@@ -115,6 +127,7 @@ def train_ensemble(
     package = Package(
         config=described.model_copy(
             update={
+                "sizes": asdict(model.sizes),
                 "defaults": DreamDefaults(**(knobs | config.defaults)),
                 "trust": trust,
                 "provenance": {
@@ -134,6 +147,11 @@ def train_ensemble(
     )
     save_package(package, out, card or "")
     return load_package(out)
+
+
+def _networks(package: Package) -> dict[str, Tensor]:
+    """A package's weights without its healthy range, which each fit finds anew."""
+    return {n: w for n, w in package.weights.items() if not n.startswith("healthy.")}
 
 
 def vector_bank(
@@ -162,8 +180,14 @@ def _measure(
 ) -> tuple[dict[str, float], Endings, TrustScale | None]:
     """Figures on held-out decisions, endings in whole episodes, and the scale of trust."""
     said = foretold(model, unseen)
-    ends = foretold(model, Transitions.of(judged))["termination"].split([len(e) for e in judged])
-    endings = fit_threshold([p.numpy() for p in ends], [e.terminated for e in judged])
+    # Each elite's dreams count as episodes of their own.
+    ends = endings_foretold(model, Transitions.of(judged)).split([len(e) for e in judged], dim=1)
+    endings = fit_threshold(
+        [p.numpy() for episode in ends for p in episode],
+        [e.terminated for e in judged for _ in range(model.sizes.elites)],
+    )
+    if model.healthy is not None:
+        endings = replace(endings, threshold=0.5)  # its bounds were placed by the data already
     quantiles = np.quantile(said["uncertainty"].numpy(), np.linspace(0.0, 1.0, 101)).tolist()
     measured = {
         "change_rmse": float(said["error"].square().mean().sqrt()),
@@ -219,6 +243,7 @@ def _sizes(rollouts: Rollouts, chosen: dict[str, Any]) -> EnsembleSizes:
         "observation": rollouts.observation_shape[0],
         "action": action.n if isinstance(action, DiscreteAction) else action.size,
         "discrete": int(isinstance(action, DiscreteAction)),
+        "healthy_range": 0,  # until one is found
     }
     try:
         return EnsembleSizes(**own, **chosen)

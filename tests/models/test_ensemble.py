@@ -413,3 +413,38 @@ def test_functions_leave_their_arguments_alone_and_repeat_themselves(propagation
 def test_bad_sizes_are_refused(sizes, message):
     with pytest.raises(ValueError, match=message):
         EnsembleSizes(**{"observation": 3, "action": 2} | sizes)
+
+
+@pytest.mark.parametrize("propagation", PROPAGATIONS)
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_healthy_range_alone_says_where_episodes_end(propagation, tells):
+    model = tiny(propagation, healthy_range=1)
+    plain = tiny(propagation)
+    for one in (model, plain):
+        one.tells = tells
+    assert model.healthy is not None
+    model.healthy.low[1], model.healthy.low_slope[1] = -0.5, 3.0
+    model.healthy.high[2], model.healthy.high_slope[2] = 0.25, 8.0
+    state, action, noise = random_state(), random_actions(), random_noise()
+    imagined = model.step(state, action, torch.ones(LANES), noise)
+    other = plain.step(state, action, torch.ones(LANES), noise)
+    s = imagined.state["s"]
+    expected = torch.maximum((-0.5 - s[:, 1]) * 3.0, (s[:, 2] - 0.25) * 8.0).clamp(-15, 15)
+    assert imagined.termination_logit.shape == (LANES,)
+    assert torch.allclose(imagined.termination_logit, expected, atol=1e-5)
+    assert not torch.allclose(other.termination_logit, expected, atol=0.1)
+    assert torch.equal(s, other.state["s"])
+    assert torch.equal(imagined.reward, other.reward)
+
+
+def test_a_range_without_bounds_ends_nothing():
+    model = tiny(healthy_range=1)
+    assert model.healthy is not None
+    s = torch.tensor([[8.0, -8.0, 0.0], [0.0, 0.0, 0.0]])  # as far as states come
+    assert bool((model.healthy(s) == -15.0).all())
+
+
+@pytest.mark.parametrize("flag", [2, -1, True, 0.5])
+def test_whether_there_is_a_range_is_yes_or_no(flag):
+    with pytest.raises(ValueError, match="healthy_range: expected 0 or 1, got"):
+        replace(SIZES, healthy_range=flag)

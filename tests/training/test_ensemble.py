@@ -19,7 +19,13 @@ from dreamenv.models.ensemble import Ensemble, EnsembleSizes
 from dreamenv.progress import silent
 from dreamenv.training import ensemble as training
 from dreamenv.training.checkpoint import load_checkpoint
-from dreamenv.training.ensemble import EnsembleConfig, begin_endings, fit_ensemble, foretold
+from dreamenv.training.ensemble import (
+    EnsembleConfig,
+    begin_endings,
+    endings_foretold,
+    fit_ensemble,
+    foretold,
+)
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.transitions import Transitions
 from dreamenv.training.units import fit_units
@@ -171,7 +177,22 @@ def test_what_is_foretold_is_the_elites_average(fitted, unseen):
     unsure = np.sqrt(np.square(spread).mean(-1))
     np.testing.assert_allclose(found["uncertainty"], unsure, rtol=0.01, atol=1e-4)
     assert float((found["reward"] - expected(unseen)[:, 2] / UNITS[2] - 10).abs().mean()) < 0.1
-    assert ((found["termination"] >= 0) & (found["termination"] <= 1)).all()
+
+
+def test_endings_are_foretold_from_states_that_were_drawn(fitted, unseen):
+    """From the same states another way: many draws, one at a time."""
+    found = endings_foretold(fitted, unseen)
+    assert found.shape == (SIZES.elites, len(unseen))
+    means, deviations = said(fitted, unseen)
+    generator = torch.Generator().manual_seed(9)
+    rates = []
+    for _ in range(10):
+        drawn = means + deviations * torch.randn(means.shape, generator=generator)
+        for elite in range(SIZES.elites):
+            rows = dataclasses.replace(unseen, following=drawn[elite])
+            rates.append(torch.sigmoid(judged(fitted, rows)[elite, :, 1]).mean())
+    assert float(found.mean()) == pytest.approx(float(torch.stack(rates).mean()), rel=0.03)
+    assert float(found.mean()) == pytest.approx(float(unseen.terminated.mean()), rel=0.1)
 
 
 def test_units_are_the_datas_own():

@@ -1,0 +1,129 @@
+"""Find the range of states in which episodes go on, from those that did and those that ended."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dreamenv.models.ensemble import Ensemble
+from dreamenv.training.transitions import Transitions
+
+ACCIDENT = 0.05
+"""Sides that may seem to explain as many endings by accident, at most, were all states alike."""
+UNEXPLAINED = 0.1
+"""Most of the endings that a range may leave unexplained."""
+EDGE_LOGIT = 6.0
+"""Of an ending, at the first ended state beyond a bound; its negative at the last that went on."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One bound of a healthy range."""
+
+    number: int
+    """Of the state."""
+    sign: int
+    """1 for an upper bound, -1 for a lower one."""
+    last: float
+    """Farthest out that an episode went on …"""
+    first: float
+    """… and the least far beyond it that one ended."""
+
+    @property
+    def bound(self) -> float:
+        """Half-way."""
+        return 0.5 * (self.last + self.first)
+
+
+def find_sides(states: Tensor, ended: Tensor) -> tuple[list[Side], int]:
+    """Bounds that no state passed from which an episode went on, and that endings lie beyond.
+
+    The greedy cover of a set covering machine (Marchand & Shawe-Taylor 2002) over single numbers:
+    whichever side explains the most endings yet unexplained comes next, of equals the one that
+    they lie farthest beyond, until what is left could lie beyond some side by accident. That is
+    reckoned as if states that ended and states that did not were alike: all of k would lie beyond
+    all of N with probability k! N! / (N + k)!, for each of two sides of each number.
+
+    Args:
+        states: ``[N, n]``, that decisions led to.
+        ended: bool ``[N]``, whether the episode ended there.
+
+    Returns:
+        The bounds, and how many endings lie beyond none of them.
+    """
+    went_on, over = states[~ended].double(), states[ended].double()
+    unexplained = torch.ones(len(over), dtype=torch.bool, device=states.device)
+    sides: list[Side] = []
+    if len(over) == 0 or len(went_on) == 0:
+        return sides, len(over)
+    numbers = states.shape[1]
+    signs = torch.tensor([1.0, -1.0], dtype=torch.float64, device=states.device)[:, None]
+    last = torch.stack([went_on.amax(0), -went_on.amin(0)])  # [side, number], outwards
+    outwards = signs[None] * over[:, None]  # [ending, side, number]
+    beyond = outwards > last
+    spread = went_on.std(0, correction=0).clamp_min(torch.finfo(torch.float32).tiny)
+    excess = ((outwards - last) / spread).clamp(0.0, 1e6)
+    while bool(unexplained.any()):
+        counts = beyond[unexplained].sum(0)
+        most = int(counts.max())
+        k = min(most, 20)  # beyond doubt, where the number of choices would be a long one
+        if k == 0 or math.comb(len(went_on) + k, k) < 2 * numbers / ACCIDENT:
+            break
+        farthest = excess[unexplained].sum(0).masked_fill(counts < most, -1.0)
+        side, number = divmod(int(farthest.argmax()), numbers)
+        covered = beyond[:, side, number]
+        sign = 1 - 2 * side
+        first = float(outwards[covered, side, number].min())
+        sides.append(Side(number, sign, sign * float(last[side, number]), sign * first))
+        unexplained &= ~covered
+    return sides, int(unexplained.sum())
+
+
+@torch.no_grad()
+def with_healthy_range(
+    model: Ensemble, data: Transitions, held_out: Transitions
+) -> tuple[Ensemble, list[Side]]:
+    """The model with a healthy range to end its episodes by, where the data show one and held-out
+    decisions are likelier under it than under the outcome networks; else the model as it is.
+
+    Returns:
+        The model and its sides, in the real env's units; none if its networks say.
+    """
+    bound = model.sizes.latent_bound
+    sides, unexplained = find_sides(model.normalised(data.following), data.terminated > 0.5)
+    if not sides or unexplained > UNEXPLAINED * float(data.terminated.sum()):
+        return model, []
+    ranged = Ensemble(replace(model.sizes, healthy_range=1)).to(model.device)
+    ranged.load_state_dict(model.state_dict(), strict=False)
+    assert ranged.healthy is not None
+    for side in sides:
+        edge, slope = (
+            (ranged.healthy.high, ranged.healthy.high_slope)
+            if side.sign > 0
+            else (ranged.healthy.low, ranged.healthy.low_slope)
+        )
+        edge[side.number] = side.bound
+        # Between float32 numbers there is nothing to tell apart.
+        least = torch.finfo(torch.float32).eps * bound
+        slope[side.number] = 2 * EDGE_LOGIT / max(abs(side.first - side.last), least)
+    if _ending_loss(ranged, held_out) >= _ending_loss(model, held_out):
+        return model, []
+    shift, unit = model.mean.double(), model.scale.double()
+    real = [
+        replace(side, last=side.last * u + m, first=side.first * u + m)
+        for side in sides
+        for u, m in [(float(unit[side.number]), float(shift[side.number]))]
+    ]
+    return ranged.train(model.training), real
+
+
+def _ending_loss(model: Ensemble, data: Transitions) -> float:
+    """Cross entropy of what the elites say of real endings."""
+    s, following = model.normalised(data.observation), model.normalised(data.following)
+    judging = torch.cat([s, model.embed(data.action), following], dim=1)
+    logits = model.ending(model.outcome.every(judging, model.sizes.elites), following)
+    return float(F.binary_cross_entropy_with_logits(logits, data.terminated.expand_as(logits)))
