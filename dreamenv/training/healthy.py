@@ -57,29 +57,33 @@ def find_sides(states: Tensor, ended: Tensor) -> tuple[list[Side], int]:
     """
     went_on, over = states[~ended].double(), states[ended].double()
     unexplained = torch.ones(len(over), dtype=torch.bool, device=states.device)
-    sides: list[Side] = []
     if len(over) == 0 or len(went_on) == 0:
-        return sides, len(over)
+        return [], len(over)
     numbers = states.shape[1]
     signs = torch.tensor([1.0, -1.0], dtype=torch.float64, device=states.device)[:, None]
-    last = torch.stack([went_on.amax(0), -went_on.amin(0)])  # [side, number], outwards
-    outwards = signs[None] * over[:, None]  # [ending, side, number]
+    last = torch.stack([went_on.amax(0), -went_on.amin(0)]).flatten()  # of each side, outwards
+    outwards = (signs[None] * over[:, None]).flatten(1)  # [ending, side]
     beyond = outwards > last
-    spread = went_on.std(0, correction=0).clamp_min(torch.finfo(torch.float32).tiny)
+    spread = went_on.std(0, correction=0).clamp_min(torch.finfo(torch.float32).tiny).repeat(2)
     excess = ((outwards - last) / spread).clamp(0.0, 1e6)
+    chosen: list[tuple[int, Tensor]] = []  # each with the endings that it was chosen for
     while bool(unexplained.any()):
         counts = beyond[unexplained].sum(0)
         most = int(counts.max())
         k = min(most, 20)  # beyond doubt, where the number of choices would be a long one
         if k == 0 or math.comb(len(went_on) + k, k) < 2 * numbers / ACCIDENT:
             break
-        farthest = excess[unexplained].sum(0).masked_fill(counts < most, -1.0)
-        side, number = divmod(int(farthest.argmax()), numbers)
-        covered = beyond[:, side, number]
-        sign = 1 - 2 * side
-        first = float(outwards[covered, side, number].min())
-        sides.append(Side(number, sign, sign * float(last[side, number]), sign * first))
-        unexplained &= ~covered
+        side = int(excess[unexplained].sum(0).masked_fill(counts < most, -1.0).argmax())
+        chosen.append((side, beyond[:, side] & unexplained))
+        unexplained &= ~beyond[:, side]
+    sides: list[Side] = []
+    alone = beyond[:, [side for side, _ in chosen]].sum(1) == 1
+    for side, explained in chosen:
+        # An ending that another side explains as well may not have come to this one's bound.
+        only = beyond[:, side] & alone
+        first = float(outwards[only if bool(only.any()) else explained, side].min())
+        sign = 1 if side < numbers else -1
+        sides.append(Side(side % numbers, sign, sign * float(last[side]), sign * first))
     return sides, int(unexplained.sum())
 
 
