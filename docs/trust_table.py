@@ -3,6 +3,8 @@ r"""Write the tables of ``trust.md``: what was measured of trust, and of what it
 python benchmarks/trust.py --work runs/trust --out docs/figures/trust.json
 python benchmarks/ensemble_speed.py --peer-python PEER/bin/python \
     --out docs/figures/ensemble_speed.json
+python benchmarks/ensemble_speed.py --device cuda --eager --threads 1 --seconds 0.2 \
+    --out docs/figures/ensemble_speed_cuda.json
 python docs/trust_table.py
 """
 
@@ -112,23 +114,26 @@ def speed_table(measured: dict[str, Any]) -> str:
     versions = found[0]["versions"]
     peer = f"; mbrl {versions['peer']['mbrl']}" if "peer" in versions else ""
     load = max(c["load"] for c in found)
+    device = measured.get("device", "cpu")
+    where = "" if device == "cpu" else f"one {device}; "
     lines += [
         "",
-        f"{measured['rounds']} rounds; torch {versions['torch']}{peer}; a load of up to {load:g} "
-        f"on {measured['cores']} cores.",
+        f"{measured['rounds']} rounds; torch {versions['torch']}{peer}; {where}a load of up to "
+        f"{load:g} on {measured['cores']} cores.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Rewrite the parts of the page between their marks."""
-    trust, speed = (
+    trust, speed, cuda = (
         json.loads((DOCS / "figures" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("trust", "ensemble_speed")
+        for name in ("trust", "ensemble_speed", "ensemble_speed_cuda")
     )
     put(PAGE, "transfer", transfer_table(trust))
     put(PAGE, "ranks", ranks_table(trust))
     put(PAGE, "speed", speed_table(speed))
+    put(PAGE, "gpu", speed_table(cuda))
 
 
 if __name__ == "__main__":

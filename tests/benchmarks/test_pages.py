@@ -15,6 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs"
         ("trust", "transfer", "trust", "trust_table", "transfer_table"),
         ("trust", "ranks", "trust", "trust_table", "ranks_table"),
         ("trust", "speed", "ensemble_speed", "trust_table", "speed_table"),
+        ("trust", "gpu", "ensemble_speed_cuda", "trust_table", "speed_table"),
         ("exploitation", "doubts", "mdnrnn_trust", "doubts_table", "doubts_table"),
         ("ensembles", "errors", "ensemble_error", "ensemble_table", "error_table"),
         ("ensembles", "coverage", "ensemble_error", "ensemble_table", "coverage_table"),
