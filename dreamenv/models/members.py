@@ -17,9 +17,8 @@ OUTPUT_COLUMNS = 8
 mean and variance) round otherwise for every other number of rows."""
 VECTOR = 32
 """Numbers that torch's SiLU takes at once, or a multiple: what is left over rounds otherwise."""
-PIECE = 32_768 - VECTOR
-"""Most numbers of a SiLU. More would be shared out among torch's threads, with something left over
-at the end of each share, wherever that is."""
+GRAIN = 32_768
+"""Numbers that torch gives a thread at least, in equal shares (``at::parallel_for``)."""
 
 
 class Seats(NamedTuple):
@@ -96,13 +95,23 @@ def _silu(inputs: Tensor) -> Tensor:
     the cost.)"""
     if inputs.requires_grad or inputs.device.type != "cpu" or torch.compiler.is_compiling():
         return F.silu(inputs)
-    left = inputs.numel() % VECTOR
-    if left == 0 and inputs.numel() <= PIECE:
-        return F.silu(inputs, inplace=True)
     flat = inputs.view(-1)
-    vectors, rest = flat.split([len(flat) - left, left])
-    for piece in vectors.split(PIECE):
-        F.silu(piece, inplace=True)
-    if left:
-        rest.copy_(F.silu(F.pad(rest, (0, VECTOR - left)))[:left])
+    even = shared_evenly(len(flat), torch.get_num_threads())
+    if even == len(flat):
+        return F.silu(inputs, inplace=True)
+    shared, rest = flat.split([even, len(flat) - even])
+    F.silu(shared, inplace=True)
+    rest.copy_(F.silu(F.pad(rest, (0, -len(rest) % VECTOR)))[: len(rest)])
     return inputs
+
+
+def shared_evenly(count: int, threads: int) -> int:
+    """The most of ``count`` numbers of which each thread of torch takes whole vectors.
+
+    >>> shared_evenly(100, 2), shared_evenly(70_000, 1), shared_evenly(70_000, 3)
+    (96, 69984, 69984)
+    """
+    even = count - count % VECTOR
+    while (shares := min(threads, -(-even // GRAIN))) > 1 and even % (VECTOR * shares):
+        even -= even % (VECTOR * shares)  # of which there may be fewer shares
+    return even

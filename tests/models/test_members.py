@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from dreamenv.models.members import GROUP_ROWS, Members, seats
+from dreamenv.models.members import (
+    GRAIN,
+    GROUP_ROWS,
+    VECTOR,
+    Members,
+    _silu,
+    seats,
+    shared_evenly,
+)
 
 WIDTHS = (5, 16, 12, 6)
 """Six outputs, which are padded to eight."""
@@ -99,6 +109,31 @@ def test_a_row_is_bitwise_the_same_wherever_it_stands(threads, lanes, hidden):
         for row in rows_of(20):
             found = members.own(row.expand(lanes, -1), seated)
             assert torch.equal(found, found[:1].expand_as(found))
+
+
+@given(count=st.integers(0, 400_000), threads=st.integers(1, 64))
+def test_threads_share_whole_vectors(count, threads):
+    """As ``at::parallel_for`` shares out: as many threads as have a grain each, equal shares."""
+    even = shared_evenly(count, threads)
+    shares = max(1, min(threads, math.ceil(even / GRAIN)))
+    assert math.ceil(even / shares) % VECTOR == 0
+    assert 0 <= count - even < VECTOR * threads
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    count=st.integers(1, 200_000),
+    threads=st.integers(1, 4),
+    number=st.floats(-20.0, 20.0, width=32),
+)
+def test_a_numbers_silu_is_the_same_wherever_it_stands(count, threads, number):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        value = torch.full((count,), number)
+        assert torch.equal(_silu(value.clone()), _silu(value[:1].clone()).expand(count))
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_with_gradients_members_say_the_same():
