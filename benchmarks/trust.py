@@ -34,6 +34,7 @@ from dreamenv.models.world_model import Noise
 from dreamenv.packages import Package, load_package
 from dreamenv.progress import LogLines, Progress
 from dreamenv.real_specs import load_real_spec
+from dreamenv.training.ensemble import EnsembleConfig
 from dreamenv.training.train_ensemble import EnsembleTrainConfig, train_ensemble
 from dreamenv.training.transitions import Transitions
 from dreamenv.trial import TrialConfig, run_trial
@@ -170,6 +171,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tuning-seeds", type=int, default=2)
     parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument(
+        "--networks", action="store_true", help="endings are said by networks, whatever data show"
+    )
     parser.add_argument("--work", type=Path, required=True, help="keeps data and policies")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -184,7 +188,8 @@ def main() -> None:
     )  # fmt: skip
     folder = work / "package"
     if not folder.exists():
-        config = EnsembleTrainConfig(name=arguments.env, learn=LEARN)
+        fit = EnsembleConfig(healthy_range=not arguments.networks)
+        config = EnsembleTrainConfig(name=arguments.env, ensemble=fit, learn=LEARN)
         train_ensemble(work / "data", folder, config, progress=say)
     package = load_package(folder)
     tuning = chosen(arguments, say)

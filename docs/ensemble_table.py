@@ -1,7 +1,8 @@
-"""Write the tables of ``ensembles.md``: what two benchmarks measured.
+"""Write the tables of ``ensembles.md``: what three benchmarks measured.
 
 python benchmarks/ensemble_error.py --work WORK --out docs/figures/ensemble_error.json
 python benchmarks/learned_endings.py --work WORK --out docs/figures/learned_endings.json
+python benchmarks/healthy_range.py --work WORK --out docs/figures/healthy_range.json
 python docs/ensemble_table.py
 """
 
@@ -43,6 +44,25 @@ def coverage_table(measured: dict[str, Any]) -> str:
                 cells.append("" if share is None else f"{share:.0%}")
             lines.append(row([env, of, predictor.split(", ")[1], *cells]))
     return "\n".join([*lines, "", _by(measured, "ensemble_error")]) + "\n"
+
+
+def ranges_table(measured: dict[str, Any]) -> str:
+    """Markdown: a row an env, who says where its episodes end, and how well."""
+    heads = ["env", "endings", "healthy range", "precision", "recall"]
+    heads += ["networks: precision", "recall"]
+    lines = [row(heads), row(["---"] * len(heads))]
+    for env, found in measured["envs"].items():
+        default, networks = found["default"], found["networks"]
+        sides = ", ".join(
+            f"`[{s['number']}]` {'<' if s['sign'] > 0 else '>'} {s['bound']:.4g}"
+            for s in found["range"]
+        )
+        own = [_share(default[n]) if sides else "" for n in ("precision", "recall")]
+        other = [_share(networks[n]) for n in ("precision", "recall")]
+        counts = f"{default['endings']:,} of {default['decisions']:,}"
+        lines.append(row([env, counts, sides or "none taken", *own, *other]))
+    told = f"{measured['fitted']} episodes fitted, {measured['unseen']} judged."
+    return "\n".join([*lines, "", f"{told} By `benchmarks/healthy_range.py`."]) + "\n"
 
 
 def endings_table(measured: dict[str, Any]) -> str:
@@ -99,6 +119,7 @@ def main() -> None:
     """Rewrite the page's tables."""
     for name, parts in {
         "ensemble_error": {"errors": error_table, "coverage": coverage_table},
+        "healthy_range": {"ranges": ranges_table},
         "learned_endings": {"endings": endings_table},
     }.items():
         measured = json.loads((HERE / "figures" / f"{name}.json").read_text(encoding="utf-8"))

@@ -19,6 +19,8 @@ DOCS = Path(__file__).parents[2] / "docs"
         ("exploitation", "doubts", "mdnrnn_trust", "doubts_table", "doubts_table"),
         ("ensembles", "errors", "ensemble_error", "ensemble_table", "error_table"),
         ("ensembles", "coverage", "ensemble_error", "ensemble_table", "coverage_table"),
+        ("ensembles", "ranges", "healthy_range", "ensemble_table", "ranges_table"),
+        ("trust", "networks", "trust_networks", "trust_table", "transfer_table"),
         ("ensembles", "endings", "learned_endings", "ensemble_table", "endings_table"),
     ],
 )
