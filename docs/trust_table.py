@@ -1,6 +1,11 @@
 r"""Write the tables of ``trust.md``: what was measured of trust, and of what it costs.
 
-python benchmarks/trust.py --work runs/trust --out docs/figures/trust.json
+python benchmarks/trust.py --seeds 5 --penalties 0.3 --limits 2 --work runs/trust \
+    --out docs/figures/trust.json
+python benchmarks/trust.py --penalties 0.3 --limits 2 --networks --work runs/networks \
+    --out docs/figures/trust_networks.json
+python benchmarks/trust.py --behaviour-episodes 60 --timesteps 20000 --tuning-seeds 1 \
+    --penalties 0.3 1 --limits 0.99 --work runs/narrow --out docs/figures/trust_narrow.json
 python benchmarks/ensemble_speed.py --peer-python PEER/bin/python \
     --out docs/figures/ensemble_speed.json
 python benchmarks/ensemble_speed.py --device cuda --eager --threads 1 --seconds 0.2 \
@@ -126,11 +131,19 @@ def speed_table(measured: dict[str, Any]) -> str:
 
 def main() -> None:
     """Rewrite the parts of the page between their marks."""
-    trust, speed, cuda = (
+    trust, networks, narrow, speed, cuda = (
         json.loads((DOCS / "figures" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("trust", "ensemble_speed", "ensemble_speed_cuda")
+        for name in (
+            "trust",
+            "trust_networks",
+            "trust_narrow",
+            "ensemble_speed",
+            "ensemble_speed_cuda",
+        )
     )
     put(PAGE, "transfer", transfer_table(trust))
+    put(PAGE, "networks", transfer_table(networks))
+    put(PAGE, "narrow", transfer_table(narrow))
     put(PAGE, "ranks", ranks_table(trust))
     put(PAGE, "speed", speed_table(speed))
     put(PAGE, "gpu", speed_table(cuda))

@@ -13,6 +13,10 @@ FAMILIES = {
 }
 
 
+MOST_ROUNDS = 25
+"""That a card shows; of more, some, evenly, with the first and the last. Its config has all."""
+
+
 def card(config: PackageConfig) -> str:
     """Markdown: what it is, what it was made from, real return against real steps."""
     provenance = config.provenance
@@ -55,9 +59,16 @@ def card(config: PackageConfig) -> str:
         lines += [
             f"| {r['round']} | {r['real_steps']:,} | {r['evaluation_steps']:,} "
             f"| {_interval(r['dream_return'])} | {_interval(r['real_return'])} |"
-            for r in curve
+            for r in _some(curve)
         ]
     return "\n".join(lines) + "\n"
+
+
+def _some(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    last = len(rounds) - 1
+    if last < MOST_ROUNDS:
+        return rounds
+    return [rounds[round(i * last / (MOST_ROUNDS - 1))] for i in range(MOST_ROUNDS)]
 
 
 def _where(sides: list[dict[str, Any]]) -> str:

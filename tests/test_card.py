@@ -63,3 +63,13 @@ def test_where_episodes_end_is_said_in_the_real_envs_units(make_unsure_package):
         "`observation[1]` is above 0.2.\n"
     ) in text
     assert "Episodes end where" not in card(config)
+
+
+@pytest.mark.parametrize(("rounds", "shown"), [(25, 25), (26, 25), (240, 25)])
+def test_of_many_rounds_some_are_shown(make_package, curve, rounds, shown):
+    many = [curve[0] | {"round": number} for number in range(rounds)]
+    lines = [line for line in text_of(make_package(), many).splitlines() if line.endswith("2] |")]
+    numbers = [int(line.split("|")[1]) for line in lines]
+    assert len(numbers) == shown
+    assert (numbers[0], numbers[-1]) == (0, rounds - 1)
+    assert numbers == sorted(set(numbers))

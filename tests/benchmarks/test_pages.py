@@ -20,6 +20,7 @@ DOCS = Path(__file__).parents[2] / "docs"
         ("ensembles", "errors", "ensemble_error", "ensemble_table", "error_table"),
         ("ensembles", "coverage", "ensemble_error", "ensemble_table", "coverage_table"),
         ("ensembles", "ranges", "healthy_range", "ensemble_table", "ranges_table"),
+        ("trust", "narrow", "trust_narrow", "trust_table", "transfer_table"),
         ("trust", "networks", "trust_networks", "trust_table", "transfer_table"),
         ("ensembles", "endings", "learned_endings", "ensemble_table", "endings_table"),
     ],
