@@ -89,6 +89,42 @@ def test_the_library_with_a_server_imports_neither_torch_nor_a_channel_too_soon(
     assert printed == "False\n"
 
 
+def test_a_process_ends_after_its_streams(far):
+    """grpc's threads have told each stream's end before the interpreter stops them anywhere."""
+    printed = run_python(
+        """
+        import atexit, sys
+        def last():
+            from dreamenv_client import channel
+            print(len(channel._unfinished))
+        atexit.register(last)  # before the client's own, so it runs after them
+        import dreamenv_client
+        from dreamenv_client import channel
+        envs = [dreamenv_client.RemoteDreamEnv("lively", server=sys.argv[1]) for _ in range(3)]
+        for env in envs:
+            env.reset(seed=0)
+        print(len(channel._unfinished))
+        envs[0].close()
+        """,
+        far.address,
+    )
+    assert printed == "3\n0\n"
+
+
+def test_the_end_of_streams_is_not_waited_for_for_ever():
+    from dreamenv_client import channel
+
+    class Silent:
+        def add_callback(self, callback):
+            return True
+
+    channel._watched(Silent())
+    try:
+        assert not channel.await_streams(0.05)
+    finally:
+        channel._unfinished.clear()
+
+
 @pytest.mark.parametrize("used", [False, True])
 def test_pickles_and_deep_copies_open_sessions_of_their_own(far, used):
     env = RemoteDreamEnv("lively", server=far.address, horizon=9)

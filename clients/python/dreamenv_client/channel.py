@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ KEEPALIVE_SECONDS = 15.0
 KEEPALIVE_TIMEOUT = 10.0
 GRPC_THREADS = ("event_engine", "grpc_", "lifeguard", "timer_", "default-exec", "resolver-exec")
 GRPC_SECONDS = 1.0
-"""How long a fork waits for these to end."""
+"""How long a fork waits for these to end, and a process's end for its streams' ends."""
 CONNECT_SECONDS = 10.0
 """The longest that one attempt to connect may take."""
 
@@ -69,16 +70,57 @@ class Channel:
         many = self._grpc.unary_stream(
             SERVICE + method, type(request).SerializeToString, reply.FromString
         )
-        return many(request, metadata=self._metadata)
+        return _watched(many(request, metadata=self._metadata))
 
     def stream(self, method: str, requests: Iterator[bytes]) -> Any:
         """A stream of serialised messages each way."""
         both: Callable[..., Any] = self._grpc.stream_stream(SERVICE + method)
-        return both(requests, metadata=self._metadata)
+        return _watched(both(requests, metadata=self._metadata))
 
     def close(self) -> None:
         """End all calls, and let go of the connection."""
         self._grpc.close()
+
+
+class _Over:
+    """Whether grpc's thread has told the end of a stream."""
+
+    def __init__(self) -> None:
+        self.process, self._told = os.getpid(), threading.Event()
+
+    def tell(self) -> None:
+        self._told.set()
+        _unfinished.discard(self)
+
+    def wait(self, seconds: float) -> None:
+        self._told.wait(seconds)
+
+
+_unfinished: set[_Over] = set()
+
+
+def _watched(call: Any) -> Any:
+    over = _Over()
+    _unfinished.add(over)
+    if not call.add_callback(over.tell):  # it is over already
+        _unfinished.discard(over)
+    return call
+
+
+def await_streams(seconds: float) -> bool:
+    """Wait until grpc's threads have told the end of all streams that this process had.
+
+    The end of the interpreter stops those threads wherever they are. One that is just telling a
+    stream's end never lets go of its lock then, for which the stream's destructor waits for ever.
+
+    Returns:
+        Whether they had within so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    own = [over for over in list(_unfinished) if over.process == os.getpid()]
+    for over in own:
+        over.wait(max(0.0, deadline - time.monotonic()))
+    return not _unfinished.intersection(own)
 
 
 lock = threading.RLock()

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 import grpc
 
-from dreamenv_client.channel import channel_to
+from dreamenv_client.channel import GRPC_SECONDS, await_streams, channel_to
 from dreamenv_client.errors import Code, ServerUnavailable, refusal, retry_after
 from dreamenv_client.patience import Patience
 from dreamenv_client.server_config import ServerConfig
@@ -118,3 +118,4 @@ def _close_all() -> None:
     for session in list(_open):
         session.close()
     _close_forgotten()
+    await_streams(GRPC_SECONDS)
