@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from ending_counts import counted
+from ensemble_data import HELD_OUT_SEED
 
 from dreamenv.config import RealSpec
 from dreamenv.data.collect import CollectConfig, collect
@@ -23,7 +24,7 @@ from dreamenv.data.rollouts import Rollouts
 from dreamenv.models.ensemble import Ensemble
 from dreamenv.packages import Package, load_package
 from dreamenv.progress import LogLines, Progress
-from dreamenv.training.ensemble import EnsembleConfig
+from dreamenv.training.ensemble import EnsembleConfig, judged
 from dreamenv.training.train_ensemble import EnsembleTrainConfig, train_ensemble
 from dreamenv.training.transitions import Transitions
 
@@ -39,7 +40,6 @@ ENVS = (
 )
 MOST_DECISIONS = 300
 """Of an episode."""
-UNSEEN_SEED = 7_000_000
 
 
 def episodes(env: str, out: Path, count: int, seed: int, say: Progress) -> Rollouts:
@@ -58,13 +58,9 @@ def package(data: Path, out: Path, steps: int, ranged: bool, say: Progress) -> P
     return train_ensemble(data, out, EnsembleTrainConfig(ensemble=fit), progress=say)
 
 
-def judged(model: Ensemble, data: Transitions) -> dict[str, Any]:
+def shares(model: Ensemble, data: Transitions) -> dict[str, Any]:
     """Precision and recall of an ending that is likelier than not, by the mean of the elites."""
-    s, following = model.normalised(data.observation), model.normalised(data.following)
-    with torch.inference_mode():
-        judging = torch.cat([s, model.embed(data.action), following], dim=1)
-        outcomes = model.outcome.every(judging, model.sizes.elites)
-        said = torch.sigmoid(model.ending(outcomes, following)).mean(0) > 0.5
+    said = torch.sigmoid(judged(model, data)[1]).mean(0) > 0.5
     return counted(said.double().numpy(), data.terminated.numpy() > 0.5)
 
 
@@ -83,14 +79,14 @@ def main() -> None:
     for env in given.envs:
         work = given.work / env
         episodes(env, work / "fitted", given.fitted, 1, say)
-        unseen = episodes(env, work / "unseen", given.unseen, UNSEEN_SEED, say)
+        unseen = episodes(env, work / "unseen", given.unseen, HELD_OUT_SEED, say)
         data = Transitions.of(unseen.episodes)
         rows = {}
         for name, ranged in (("default", True), ("networks", False)):
             of = package(work / "fitted", work / name, given.steps, ranged, say)
             model = of.world_model("cpu")
             assert isinstance(model, Ensemble)
-            rows[name] = judged(model, data)
+            rows[name] = shares(model, data)
             if ranged:
                 rows["range"] = of.config.provenance.get("healthy_range", [])
         found["envs"][env] = rows

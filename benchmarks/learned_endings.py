@@ -36,6 +36,7 @@ from dreamenv.models.world_model import Noise
 from dreamenv.packages import Package, load_package
 from dreamenv.progress import LogLines, Progress
 from dreamenv.sources import resolve
+from dreamenv.training.ensemble import judged
 from dreamenv.training.transitions import Transitions
 
 EDGES = np.linspace(0.8, 1.2, 41)
@@ -46,18 +47,17 @@ DRAWS = 10
 """Steps dreamed from each real state."""
 
 
-def judged(
+def judged_rows(
     package: Package, model: Ensemble, env: str, rollouts: Rollouts, name: str
 ) -> dict[str, Any]:
     """Rows of real decisions: judged by each elite on what really followed, then on steps dreamed
     from there."""
     data = Transitions.of(rollouts.episodes)
     margin, really = MARGINS[env](data.following.numpy()), data.terminated.numpy() > 0.5
-    s, following = model.normalised(data.observation), model.normalised(data.following)
+    outcomes, logits = judged(model, data)
     with torch.inference_mode():
-        judging = torch.cat([s, model.embed(data.action), following], dim=1)
-        outcomes = model.outcome.every(judging, model.sizes.elites)
-        known = torch.sigmoid(model.ending(outcomes, following)).double().numpy()
+        known = torch.sigmoid(logits).double().numpy()
+        s = model.normalised(data.observation)
         judges = {"real observation": known, "one dreamed step": stepped(model, s, data.action)}
         if model.healthy is not None:  # what its networks would have said
             networks = torch.sigmoid(outcomes[..., 1]).double().numpy()
@@ -176,7 +176,7 @@ def measure(
     result: dict[str, Any] = {"rows": [], "curves": {}, "late": {}, "cut": {}}
     result["rule against env"] = 0
     for of, rollouts in sets.items():
-        found = judged(package, model, env, rollouts, of)
+        found = judged_rows(package, model, env, rollouts, of)
         result["rows"] += found["rows"]
         result["curves"] |= found["curves"]
         result["rule against env"] += found["rule against env"]

@@ -6,7 +6,7 @@ python benchmarks/trust.py --penalties 0.3 --limits 2 --networks --work runs/net
     --out docs/figures/trust_networks.json
 python benchmarks/trust.py --behaviour-episodes 60 --timesteps 20000 --tuning-seeds 1 \
     --penalties 0.3 1 --limits 0.99 --work runs/narrow --out docs/figures/trust_narrow.json
-python benchmarks/ensemble_speed.py --peer-python PEER/bin/python \
+python benchmarks/ensemble_speed.py --peer-python PEER/bin/python --rounds 7 --seconds 0.25 \
     --out docs/figures/ensemble_speed.json
 python benchmarks/ensemble_speed.py --device cuda --eager --threads 1 --seconds 0.2 \
     --out docs/figures/ensemble_speed_cuda.json

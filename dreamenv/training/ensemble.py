@@ -169,6 +169,20 @@ def foretold(model: Ensemble, data: Transitions) -> dict[str, Tensor]:
     }
 
 
+@torch.no_grad()
+def judged(model: Ensemble, data: Transitions) -> tuple[Tensor, Tensor]:
+    """What the elites make of transitions as they really were.
+
+    Returns:
+        What the outcome networks give, ``[elites, N, 2]``, and the logits of the endings that the
+        model says, ``[elites, N]``: the networks' own, or its healthy range's.
+    """
+    s, following = model.normalised(data.observation), model.normalised(data.following)
+    judging = torch.cat([s, model.embed(data.action), following], dim=1)
+    outcomes = model.outcome.every(judging, model.sizes.elites)
+    return outcomes, model.ending(outcomes, following)
+
+
 @torch.inference_mode()
 def endings_foretold(model: Ensemble, data: Transitions) -> Tensor:
     """Probability of ending ``[elites, N]`` that dreams give each transition, at a next state that

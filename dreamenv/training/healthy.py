@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamenv.models.ensemble import Ensemble
+from dreamenv.models.healthy import HealthyRange
+from dreamenv.training.ensemble import judged
 from dreamenv.training.transitions import Transitions
 
 ACCIDENT = 0.05
@@ -38,6 +40,10 @@ class Side:
         """Half-way."""
         return 0.5 * (self.last + self.first)
 
+    def shown(self, scale: float, mean: float) -> Side:
+        """In the real env's units, given what this number is normalised by."""
+        return replace(self, last=self.last * scale + mean, first=self.first * scale + mean)
+
 
 def find_sides(states: Tensor, ended: Tensor) -> tuple[list[Side], int]:
     """Bounds that no state passed from which an episode went on, and that endings lie beyond.
@@ -56,9 +62,9 @@ def find_sides(states: Tensor, ended: Tensor) -> tuple[list[Side], int]:
         The bounds, and how many endings lie beyond none of them.
     """
     went_on, over = states[~ended].double(), states[ended].double()
-    unexplained = torch.ones(len(over), dtype=torch.bool, device=states.device)
     if len(over) == 0 or len(went_on) == 0:
         return [], len(over)
+    unexplained = torch.ones(len(over), dtype=torch.bool, device=states.device)
     numbers = states.shape[1]
     signs = torch.tensor([1.0, -1.0], dtype=torch.float64, device=states.device)[:, None]
     last = torch.stack([went_on.amax(0), -went_on.amin(0)]).flatten()  # of each side, outwards
@@ -97,37 +103,38 @@ def with_healthy_range(
     Returns:
         The model and its sides, in the real env's units; none if its networks say.
     """
-    bound = model.sizes.latent_bound
     sides, unexplained = find_sides(model.normalised(data.following), data.terminated > 0.5)
     if not sides or unexplained > UNEXPLAINED * float(data.terminated.sum()):
         return model, []
-    ranged = Ensemble(replace(model.sizes, healthy_range=1)).to(model.device)
-    ranged.load_state_dict(model.state_dict(), strict=False)
-    assert ranged.healthy is not None
-    for side in sides:
-        edge, slope = (
-            (ranged.healthy.high, ranged.healthy.high_slope)
-            if side.sign > 0
-            else (ranged.healthy.low, ranged.healthy.low_slope)
-        )
-        edge[side.number] = side.bound
-        # Between float32 numbers there is nothing to tell apart.
-        least = torch.finfo(torch.float32).eps * bound
-        slope[side.number] = 2 * EDGE_LOGIT / max(abs(side.first - side.last), least)
-    if _ending_loss(ranged, held_out) >= _ending_loss(model, held_out):
+    healthy = _range_of(sides, model)
+    if _loss(healthy(model.normalised(held_out.following)), held_out) >= _loss(
+        judged(model, held_out)[1], held_out
+    ):
         return model, []
-    shift, unit = model.mean.double(), model.scale.double()
-    real = [
-        replace(side, last=side.last * u + m, first=side.first * u + m)
-        for side in sides
-        for u, m in [(float(unit[side.number]), float(shift[side.number]))]
-    ]
+    ranged = Ensemble(replace(model.sizes, healthy_range=1)).to(model.device)
+    own = {f"healthy.{name}": tensor for name, tensor in healthy.state_dict().items()}
+    ranged.load_state_dict(model.state_dict() | own)
+    units = model.scale.tolist(), model.mean.tolist()
+    real = [side.shown(*(unit[side.number] for unit in units)) for side in sides]
     return ranged.train(model.training), real
 
 
-def _ending_loss(model: Ensemble, data: Transitions) -> float:
-    """Cross entropy of what the elites say of real endings."""
-    s, following = model.normalised(data.observation), model.normalised(data.following)
-    judging = torch.cat([s, model.embed(data.action), following], dim=1)
-    logits = model.ending(model.outcome.every(judging, model.sizes.elites), following)
+def _range_of(sides: list[Side], model: Ensemble) -> HealthyRange:
+    bound = model.sizes.latent_bound
+    healthy = HealthyRange(model.sizes.observation, bound).to(model.device)
+    # Between float32 numbers there is nothing to tell apart.
+    least = torch.finfo(torch.float32).eps * bound
+    for side in sides:
+        edge, slope = (
+            (healthy.high, healthy.high_slope)
+            if side.sign > 0
+            else (healthy.low, healthy.low_slope)
+        )
+        edge[side.number] = side.bound
+        slope[side.number] = 2 * EDGE_LOGIT / max(abs(side.first - side.last), least)
+    return healthy
+
+
+def _loss(logits: Tensor, data: Transitions) -> float:
+    """Cross entropy of logits ``[..., N]`` of real endings."""
     return float(F.binary_cross_entropy_with_logits(logits, data.terminated.expand_as(logits)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import os
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from dreamenv.data.shards import Episode
 from dreamenv.models.ensemble import Ensemble, EnsembleSizes
 from dreamenv.progress import silent
+from dreamenv.threads import one_torch_thread
 from dreamenv.training import ensemble as training
 from dreamenv.training.checkpoint import load_checkpoint
 from dreamenv.training.ensemble import (
@@ -42,13 +42,9 @@ GOAL = 1.0
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_waiting_for_the_disk_or_for_threads():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # two would cost more than they save, at this size
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
+def _no_waiting_for_threads():
+    with one_torch_thread():  # two would cost more than they save, at this size
         yield
-    torch.set_num_threads(threads)
 
 
 def linear(count: int, seed: int) -> Transitions:

@@ -35,7 +35,6 @@ class Killed(Exception):
 
 @pytest.fixture(autouse=True)
 def _a_checkpoint_every_step(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     for module in (mdnrnn, vae):
         eager = functools.partial(FitConfig, checkpoint_seconds=0.0)
         monkeypatch.setattr(module, "FitConfig", eager)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from dreamenv.models.ensemble import Ensemble, EnsembleSizes
 from dreamenv.progress import silent
+from dreamenv.threads import one_torch_thread
 from dreamenv.training.ensemble import EnsembleConfig, begin_endings, fit_ensemble
 from dreamenv.training.healthy import find_sides, with_healthy_range
 from dreamenv.training.transitions import Transitions
@@ -108,23 +108,14 @@ def transitions(count: int, seed: int, rule) -> Transitions:
 
 def fitted(rule, tmp_path) -> tuple[Ensemble, Transitions, Transitions]:
     data, held_out = transitions(3000, 1, rule), transitions(1000, 2, rule)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     model = Ensemble(SIZES)
     fit_units(model, data)
     begin_endings(model, data)
     config = EnsembleConfig(steps=300, learning_rate=1e-2)
-    fit_ensemble(model, data, held_out, config, seed=0, folder=tmp_path, progress=silent)
-    torch.set_num_threads(threads)
+    with one_torch_thread():
+        fit_ensemble(model, data, held_out, config, seed=0, folder=tmp_path, progress=silent)
     return model.eval(), data, held_out
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_waiting_for_the_disk():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
 
 
 @pytest.fixture(scope="module")

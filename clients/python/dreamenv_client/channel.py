@@ -82,28 +82,20 @@ class Channel:
         self._grpc.close()
 
 
-class _Over:
-    """Whether grpc's thread has told the end of a stream."""
-
-    def __init__(self) -> None:
-        self.process, self._told = os.getpid(), threading.Event()
-
-    def tell(self) -> None:
-        self._told.set()
-        _unfinished.discard(self)
-
-    def wait(self, seconds: float) -> None:
-        self._told.wait(seconds)
-
-
-_unfinished: set[_Over] = set()
+_unfinished: dict[threading.Event, int] = {}
+"""Of streams whose end grpc's thread has not told yet: set once it has; and in which process."""
 
 
 def _watched(call: Any) -> Any:
-    over = _Over()
-    _unfinished.add(over)
-    if not call.add_callback(over.tell):  # it is over already
-        _unfinished.discard(over)
+    over = threading.Event()
+    _unfinished[over] = os.getpid()
+
+    def tell() -> None:
+        _unfinished.pop(over, None)
+        over.set()
+
+    if not call.add_callback(tell):  # it is over already
+        tell()
     return call
 
 
@@ -117,10 +109,8 @@ def await_streams(seconds: float) -> bool:
         Whether they had within so many seconds.
     """
     deadline = time.monotonic() + seconds
-    own = [over for over in list(_unfinished) if over.process == os.getpid()]
-    for over in own:
-        over.wait(max(0.0, deadline - time.monotonic()))
-    return not _unfinished.intersection(own)
+    own = [over for over, process in list(_unfinished.items()) if process == os.getpid()]
+    return all(over.wait(max(0.0, deadline - time.monotonic())) for over in own)
 
 
 lock = threading.RLock()
